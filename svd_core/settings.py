@@ -1,0 +1,152 @@
+"""Settings of every stage that svd_core can run: small, frozen, and free of torch so that planning stays quick.
+
+A recipe is one of each; its full values (defaults included) are what a stage's fingerprint hashes, so a field belongs
+here only if it can change a result. Paths, worker counts and log settings never do.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, strict about types, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class CorpusSettings(Settings):
+    """The embedded corpus `toy_lvd` (source videos of several shots each)."""
+
+    sources: int = Field(1000, ge=1)
+    seed: int = 0
+
+
+class ReferenceSettings(Settings):
+    """Held-out good clips of `toy_lvd`, disjoint from the corpus: what generated clips are compared with."""
+
+    clips: int = Field(256, ge=2)
+    seed: int = 1
+    frames: int = Field(10, ge=1)
+    resolution: int = Field(32, ge=8)
+
+
+class ToyClipSettings(Settings):
+    """A small text-image encoder trained on its own split of rendered image-caption pairs."""
+
+    split: Literal["filter", "score"] = "filter"
+    seed: int = 0
+    steps: int = Field(600, ge=1)
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(2e-3, gt=0)
+
+
+class CurationSettings(Settings):
+    """Raw videos to clip table and shards."""
+
+    frames: int = Field(10, ge=1)
+    resolution: int = Field(32, ge=8)
+    min_clip_s: float = Field(1.5, gt=0)
+
+
+class AutoencoderSettings(Settings):
+    """The small latent autoencoder (patch PCA with a residual, noise-robust decoder)."""
+
+    patch: int = Field(4, ge=1)
+    channels: int = Field(8, ge=1)
+    steps: int = Field(600, ge=0)
+    batch_size: int = Field(64, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    latent_noise: float = Field(0.35, ge=0)
+    seed: int = 0
+
+
+class EncodeSettings(Settings):
+    """Latents and text embeddings of every clip, computed once."""
+
+    text_tokens: int = Field(20, ge=1)
+    text_dim: int = Field(64, ge=8)
+
+
+class Percentile(Settings):
+    """One axis of a filter. Shares are of all clips of the table, so axes can be chosen one at a time (paper, Stage II)."""
+
+    drop_lowest: float | None = Field(None, ge=0, lt=1)
+    drop_highest: float | None = Field(None, ge=0, lt=1)
+    min: float | None = None
+    max: float | None = None
+
+
+class Keep(Settings):
+    """Conjunction of per-axis predicates; an axis left out is not filtered."""
+
+    motion: Percentile | None = None
+    text_area: Percentile | None = None
+    aesthetics: Percentile | None = None
+    alignment: Percentile | None = None
+
+
+class SubsetSample(Settings):
+    """A random sample of the kept clips, as large as another predicate's kept set."""
+
+    match: Keep
+
+
+class SubsetSettings(Settings):
+    """A view of the clip table: predicate, then optional random sample. Never a copy of any clip."""
+
+    keep: Keep = Keep()
+    sample: SubsetSample | None = None
+    seed: int = 0
+
+
+class NetworkSettings(Settings):
+    """Shape of the denoising UNet; names as in diffusers' UNetSpatioTemporalConditionModel."""
+
+    block_out_channels: tuple[int, ...] = (32, 64)
+    layers_per_block: int = Field(1, ge=1)
+    attention_levels: tuple[bool, ...] = (False, False)
+    num_attention_heads: tuple[int, ...] = (2, 4)
+
+
+class TrainingSettings(Settings):
+    """What image and video training share. Progress counts samples; the learning rate knows no horizon."""
+
+    samples: int = Field(96_000, ge=1)
+    batch_size: int = Field(64, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    warmup_samples: int = Field(2_000, ge=0)
+    p_mean: float = 0.0
+    p_std: float = Field(1.4, gt=0)
+    ema: float = Field(0.995, ge=0, lt=1)
+    clip_grad_norm: float = Field(1.0, gt=0)
+    text_dropout: float = Field(0.1, ge=0, le=1)
+    seed: int = 0
+
+
+class ImagePretrainingSettings(TrainingSettings):
+    """Stage I: spatial layers on single frames of every clip."""
+
+    network: NetworkSettings = NetworkSettings()
+    lr: float = Field(3e-3, gt=0)
+
+
+class VideoPretrainingSettings(TrainingSettings):
+    """Stage II: all layers on the clips of a subset."""
+
+    samples: int = Field(2_400, ge=1)
+    batch_size: int = Field(8, ge=1)
+    warmup_samples: int = Field(160, ge=0)
+
+
+class SampleSettings(Settings):
+    """Euler sampling on the EDM sigma grid (Karras et al. 2022, eq. 5) with classifier-free guidance."""
+
+    clips: int = Field(64, ge=1)
+    steps: int = Field(16, ge=1)
+    sigma_min: float = Field(0.02, gt=0)
+    sigma_max: float = Field(80.0, gt=0)
+    rho: float = Field(7.0, gt=0)
+    guidance: float = Field(2.0, ge=0)
+    batch_size: int = Field(16, ge=1)
+    seed: int = 0
