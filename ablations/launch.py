@@ -1,0 +1,216 @@
+"""Running a graph of stages on this machine: jobs start as their parents finish, through submitit's local executor."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import Field
+
+from ablations.artifacts import Store, read_json
+from ablations.document import Document, validate
+from ablations.job import make, run_stages, write_node
+from ablations.plan import Graph
+from ablations.spec import find
+from svd_core.settings import Settings
+
+TIMEOUT_MIN = 60 * 24 * 365  # submitit's local executor wants a limit; the laptop has none
+POLL_S = 0.2
+
+
+class LocalCluster(Settings):
+    """Resources of this machine. They never change a result and never enter a fingerprint."""
+
+    about: str
+    cores: int = Field(0, ge=0)
+    all_cores: tuple[str, ...] = ()
+
+
+def load_cluster(name: str) -> LocalCluster:
+    """Read a cluster file: packaged name or path."""
+    document = Document(find("clusters", name))
+    cluster = validate(LocalCluster, document.data, {(): (document, ())})
+    return cluster if cluster.cores else cluster.model_copy(update={"cores": len(os.sched_getaffinity(0))})
+
+
+@dataclass
+class Outcome:
+    """What became of a graph: stages made now, found made, failed (with reason and log), and blocked by a failure."""
+
+    made: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+    rebuilt: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    blocked: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Running:
+    """A submitit job and the chain of stages it makes."""
+
+    job: Any
+    chain: list[str]
+
+
+def sweep(graph: Graph, store: Store, outcome: Outcome) -> None:
+    """Believe only whole artifacts: discard damaged ones, so that they and nothing else are made again."""
+    for key in graph.nodes:
+        if not store.has(key) or store.claimed(key):
+            continue
+        damage = store.damage(key)
+        if damage:
+            store.discard(key)
+            outcome.rebuilt[key] = damage
+        else:
+            outcome.reused.append(key)
+
+
+def run_here(graph: Graph, store: Store, outcome: Outcome, watch: Callable[[], None]) -> None:
+    """Make every missing stage in this process, one after another: for the smoke scale."""
+    for key in ordered(graph):
+        node = graph.nodes[key]
+        if store.has(key):
+            continue
+        if any(parent in outcome.failed or parent in outcome.blocked for parent in node.parents.values()):
+            outcome.blocked.append(key)
+            continue
+        write_node(store, node)
+        try:
+            make(store, key)
+            outcome.made.append(key)
+        except Exception as error:  # one stage's failure stops only what depends on it
+            outcome.failed[key] = (f"{type(error).__name__}: {error}", "printed above")
+        watch()
+
+
+def ordered(graph: Graph) -> list[str]:
+    """Stages, parents first. They were entered in that order."""
+    return list(graph.nodes)
+
+
+class LocalLaunch:
+    """One process per core. The longest remaining path goes first; a job runs a chain of stages to save imports."""
+
+    def __init__(
+        self, graph: Graph, store: Store, cluster: LocalCluster, seconds: Mapping[str, float], outcome: Outcome
+    ) -> None:
+        import submitit
+
+        self.graph, self.store, self.cluster, self.outcome = graph, store, cluster, outcome
+        self.executor = submitit.LocalExecutor(folder=store.folder("jobs") / "%j")
+        self.executor.update_parameters(timeout_min=TIMEOUT_MIN, stderr_to_stdout=True)
+        self.running: list[Running] = []
+        self.remaining: dict[str, float] = {}
+        for key in reversed(ordered(graph)):
+            after = max((self.remaining[child] for child in graph.children(key)), default=0.0)
+            self.remaining[key] = seconds.get(graph.nodes[key].stage, 1.0) + after
+
+    def run(self, watch: Callable[[], None]) -> None:
+        """Start what is ready and wait, until every stage is made, failed or blocked."""
+        with no_leftovers(self.running):
+            while True:
+                self._collect()
+                busy = self._busy()
+                if not busy and not self._ready(busy):
+                    break
+                for key in self._ready(busy)[: max(0, self.cluster.cores - self._slots(busy))]:
+                    self._start(key)
+                watch()
+                time.sleep(POLL_S)
+        self.outcome.blocked += [
+            key for key in self.graph.nodes if not self.store.has(key) and key not in self.outcome.failed
+        ]
+
+    def _busy(self) -> set[str]:
+        """Stages in our own jobs, and stages that another living process works on."""
+        ours = {key for running in self.running for key in running.chain}
+        missing = (key for key in self.graph.nodes if key not in ours and not self.store.has(key))
+        return ours | {key for key in missing if self.store.claimed(key)}
+
+    def _slots(self, busy: set[str]) -> int:
+        ours = {key for running in self.running for key in running.chain}
+        return len(self.running) + len(busy - ours)
+
+    def _ready(self, busy: set[str]) -> list[str]:
+        """Stages whose parents are all made, longest remaining path first."""
+        keys = [key for key in self.graph.nodes if key not in busy and self._possible(key, ahead=())]
+        return sorted(keys, key=lambda key: -self.remaining[key])
+
+    def _possible(self, key: str, ahead: tuple[str, ...]) -> bool:
+        """Whether a stage can be made once the stages `ahead` are."""
+        if key in self.outcome.failed or self.store.has(key):
+            return False
+        return all(parent in ahead or self.store.has(parent) for parent in self.graph.nodes[key].parents.values())
+
+    def _start(self, key: str) -> None:
+        chain = self._chain(key)
+        for link in chain:
+            write_node(self.store, self.graph.nodes[link])
+        wide = self.graph.nodes[key].stage in self.cluster.all_cores
+        with environment(OMP_NUM_THREADS="1", ABLATE_CORES=str(self.cluster.cores if wide else 1)):
+            job = self.executor.submit(run_stages, self.store.root, chain, not wide)
+        self.running.append(Running(job, chain))
+
+    def _chain(self, key: str) -> list[str]:
+        """The stage and, as long as one alone becomes possible by it, what follows it on its longest path."""
+        chain = [key]
+        while self.graph.nodes[chain[-1]].stage not in self.cluster.all_cores:
+            children = [c for c in self.graph.children(chain[-1]) if self._possible(c, tuple(chain))]
+            narrow = [c for c in children if self.graph.nodes[c].stage not in self.cluster.all_cores]
+            if not narrow:
+                break
+            chain.append(max(narrow, key=lambda c: self.remaining[c]))
+        return chain
+
+    def _collect(self) -> None:
+        """Take finished jobs off the list; a stage they leave unmade has failed."""
+        for running in list(self.running):
+            made = [key for key in running.chain if self.store.has(key)]
+            self.outcome.made += [key for key in made if key not in self.outcome.made]
+            if running.job.done():
+                self.running.remove(running)
+                unmade = [key for key in running.chain if not self.store.has(key)]
+                self.outcome.made += [k for k in running.chain if self.store.has(k) and k not in self.outcome.made]
+                if unmade:
+                    self.outcome.failed[unmade[0]] = (self._reason(unmade[0]), str(running.job.paths.stdout))
+
+    def _reason(self, key: str) -> str:
+        status = read_json(self.store.root / "status" / f"{key}.json", missing={})
+        if status.get("state") == "failed":
+            return str(status["error"])
+        return "its process ended without a word (killed, or out of memory)"
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set environment variables for the processes started inside."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def no_leftovers(running: list[Running]) -> Iterator[None]:
+    """Stop the jobs that still run when the caller is interrupted; what they did is kept for the next time."""
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        for entry in running:
+            entry.job.cancel(check=False)
+
+
+def interrupt(signum: int, frame: object) -> None:
+    """Treat a termination request like Ctrl-C."""
+    raise KeyboardInterrupt

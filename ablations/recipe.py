@@ -1,0 +1,103 @@
+"""A recipe: the full settings of every stage, before a scale and an arm override some of them."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from ablations.document import Document, Origins, Place, submodel, validate
+from ablations.errors import nearest
+from bench.settings import ScoreSettings
+from svd_core.settings import (
+    AutoencoderSettings,
+    CorpusSettings,
+    CurationSettings,
+    EncodeSettings,
+    ImagePretrainingSettings,
+    ReferenceSettings,
+    SampleSettings,
+    Settings,
+    SubsetSettings,
+    ToyClipSettings,
+    VideoPretrainingSettings,
+)
+
+SEEDED = ("subset", "pretrain_videos", "sample")
+"""Stages whose seed is the run's. Everything before them is shared by all arms and seeds."""
+
+
+class Recipe(Settings):
+    """Settings of every stage, by the stage's name."""
+
+    corpus: CorpusSettings
+    reference: ReferenceSettings
+    filter_encoder: ToyClipSettings
+    score_encoder: ToyClipSettings
+    curate: CurationSettings
+    autoencoder: AutoencoderSettings
+    encode: EncodeSettings
+    pretrain_images: ImagePretrainingSettings
+    subset: SubsetSettings
+    pretrain_videos: VideoPretrainingSettings
+    sample: SampleSettings
+    score: ScoreSettings
+
+    def with_seed(self, seed: int) -> "Recipe":
+        """This recipe for one run. A subset that draws nothing at random is the same for every seed."""
+        draws = {stage: seed for stage in SEEDED if stage != "subset" or self.subset.sample}
+        updates = {stage: getattr(self, stage).model_copy(update={"seed": s}) for stage, s in draws.items()}
+        return self.model_copy(update=updates)
+
+
+class Override(NamedTuple):
+    """One dotted name with its new value, and where it was written."""
+
+    name: str
+    value: Any
+    document: Document
+    place: Place
+
+
+def overrides(document: Document, at: Place, settings: Mapping[str, Any]) -> list[Override]:
+    """The dotted overrides of a scale or an arm; unknown names are refused with the nearest valid one."""
+    known = list(dotted_names(Recipe))
+    result = []
+    for name, value in settings.items():
+        place = (*at, name)
+        if name in {f"{stage}.seed" for stage in SEEDED}:
+            raise document.error(place, f"{name} is set by the spec's `seeds`; the same seed pairs the arms")
+        if name not in known:
+            raise document.error(place, f"unknown setting {name!r}; {nearest(name, known)}")
+        result.append(Override(name, value, document, place))
+    return result
+
+
+def dotted_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every setting that can be overridden, from whole stages (`subset`) down to leaves (`subset.keep.motion.min`)."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        inner = submodel(field.annotation)
+        if inner:
+            yield from dotted_names(inner, f"{prefix}{name}.")
+
+
+def merged(document: Document, layers: list[Override]) -> tuple[dict[str, Any], dict[Place, tuple[Document, Place]]]:
+    """The recipe's values with each override put in its place (whole, later ones last), and where each came from."""
+    data = copy.deepcopy(document.data)
+    origins: dict[Place, tuple[Document, Place]] = {(): (document, ())}
+    for override in layers:
+        *parents, leaf = override.name.split(".")
+        target = data
+        for parent in parents:
+            if not isinstance(target.get(parent), dict):
+                target[parent] = {}
+            target = target[parent]
+        target[leaf] = copy.deepcopy(override.value)
+        origins[(*parents, leaf)] = (override.document, override.place)
+    return data, origins
+
+
+def build(data: Mapping[str, Any], origins: Origins) -> Recipe:
+    """Validate merged values into a recipe."""
+    return validate(Recipe, data, origins)

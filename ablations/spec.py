@@ -1,0 +1,168 @@
+"""An ablation spec: a question, its arms and seeds, and the one metric that the verdict rests on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from bench.metrics.names import METRICS
+from pydantic import Field, StringConstraints
+
+from ablations.document import Document, Origins, validate
+from ablations.errors import AblateError, nearest
+from ablations.recipe import Override, Recipe, build, merged, overrides
+from svd_core.settings import Settings
+
+HOME = Path(__file__).parent
+ArmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class SpecFile(Settings):
+    """The keys of a spec file."""
+
+    question: str = Field(min_length=1)
+    paper: str = ""
+    recipe: str
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(min_length=1)
+    baseline: str
+    arms: dict[ArmName, dict[str, Any]] = Field(min_length=2)
+    primary: str
+    metrics: tuple[str, ...] = Field(min_length=1)
+
+
+class ScaleFile(Settings):
+    """
+    The keys of a scale file: sizes and steps, the metrics that make sense at that size, and what stages cost there.
+
+    `core_seconds` is what one stage of each kind took on the machine that made the committed results.
+    """
+
+    about: str
+    in_process: bool = False
+    settings: dict[str, Any] = Field(default_factory=dict)
+    metrics: tuple[str, ...] | None = None
+    core_seconds: dict[str, float] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A spec at one scale, every run of it resolved to a full recipe."""
+
+    name: str
+    path: Path
+    question: str
+    paper: str
+    scale: str
+    in_process: bool
+    core_seconds: dict[str, float]
+    seeds: tuple[int, ...]
+    baseline: str
+    primary: str
+    metrics: tuple[str, ...]
+    arms: dict[str, Recipe]
+    overrides: dict[str, dict[str, Any]]
+    text: str
+
+    def runs(self) -> list[tuple[str, int]]:
+        """All (arm, seed) pairs; seeds outermost, so that every arm has its first seed before any has its second."""
+        return [(arm, seed) for seed in self.seeds for arm in self.arms]
+
+
+def available(kind: str) -> list[str]:
+    """Names of the packaged `specs`, `scales` or `recipes`."""
+    return sorted(path.stem for path in (HOME / kind).glob("*.yaml"))
+
+
+def find(kind: str, name: str, beside: Path | None = None) -> Path:
+    """The file of a packaged name, or the user's own file if `name` ends in .yaml (relative to `beside`)."""
+    if name.endswith((".yaml", ".yml")):
+        return (beside or Path()) / name
+    if name not in available(kind):
+        raise AblateError(f"no {kind.removesuffix('s')} named {name!r}; {nearest(name, available(kind))}")
+    return HOME / kind / f"{name}.yaml"
+
+
+def load(name: str, scale: str = "laptop") -> Spec:
+    """
+    Read and check a spec (packaged name or path of a YAML file) at a scale.
+
+    Raises DocumentError with file, line and column for anything that does not hold, before anything runs.
+    """
+    document = Document(find("specs", name))
+    file = validate(SpecFile, document.data, {(): (document, ())})
+    check(file, document)
+    scale_document = Document(find("scales", scale))
+    scale_file = validate(ScaleFile, scale_document.data, {(): (scale_document, ())})
+    if scale_file.metrics:
+        check_metrics(scale_file.metrics, scale_document)
+        if file.primary not in scale_file.metrics:
+            raise scale_document.error(
+                ("metrics",), f"leaves out {file.primary!r}, the primary metric of {document.path}"
+            )
+    try:
+        recipe = Document(find("recipes", file.recipe, document.path.parent))
+    except AblateError as error:
+        raise document.error(("recipe",), str(error)) from error
+    layers = overrides(scale_document, ("settings",), scale_file.settings)
+    metrics = scale_file.metrics or file.metrics
+    return Spec(
+        name=document.path.stem,
+        path=document.path,
+        question=file.question,
+        paper=file.paper,
+        scale=scale_document.path.stem,
+        in_process=scale_file.in_process,
+        core_seconds=scale_file.core_seconds,
+        seeds=file.seeds,
+        baseline=file.baseline,
+        primary=file.primary,
+        metrics=metrics,
+        arms={arm: resolve(arm, file, document, recipe, layers, metrics) for arm in file.arms},
+        overrides=file.arms,
+        text=document.text,
+    )
+
+
+def check(file: SpecFile, document: Document) -> None:
+    """What holds between the keys of a spec."""
+    if file.baseline not in file.arms:
+        raise document.error(("baseline",), f"unknown arm {file.baseline!r}; {nearest(file.baseline, list(file.arms))}")
+    for index, seed in enumerate(file.seeds):
+        if seed in file.seeds[:index]:
+            raise document.error(("seeds", index), f"seed {seed} stands twice; a repeated run is no new evidence")
+    check_metrics(file.metrics, document)
+    if file.primary not in METRICS:
+        raise document.error(("primary",), f"unknown metric {file.primary!r}; {nearest(file.primary, list(METRICS))}")
+    if file.primary not in file.metrics:
+        raise document.error(("primary",), f"{file.primary!r} is not among `metrics`: {', '.join(file.metrics)}")
+
+
+def check_metrics(metrics: tuple[str, ...], document: Document) -> None:
+    """Every metric is known and named once."""
+    for index, metric in enumerate(metrics):
+        if metric not in METRICS:
+            raise document.error(("metrics", index), f"unknown metric {metric!r}; {nearest(metric, list(METRICS))}")
+        if metric in metrics[:index]:
+            raise document.error(("metrics", index), f"metric {metric!r} stands twice")
+
+
+def resolve(
+    arm: str, file: SpecFile, document: Document, recipe: Document, scale: list[Override], metrics: tuple[str, ...]
+) -> Recipe:
+    """The full recipe of one arm: recipe, then scale, then the arm's own overrides."""
+
+    def values(name: str) -> tuple[dict[str, Any], Origins]:
+        return merged(recipe, scale + overrides(document, ("arms", name), file.arms[name]))
+
+    data, origins = values(arm)
+    sample = (data.get("subset") or {}).get("sample")
+    if isinstance(sample, dict) and isinstance(sample.get("match"), str):
+        other, place = sample["match"], ("arms", arm, "subset.sample", "match")
+        others = [name for name in file.arms if name != arm]
+        if other not in others:
+            raise document.error(place, f"unknown arm {other!r}; {nearest(other, others)}")
+        subset = values(other)[0].get("subset") or {}
+        if subset.get("sample"):
+            raise document.error(place, f"arm {other!r} is itself a random sample; match an arm that filters")
+        sample["match"] = subset.get("keep", {})
+    data["score"] = {**data.get("score", {}), "metrics": list(metrics)}
+    return build(data, origins)

@@ -1,0 +1,191 @@
+"""
+The whole experiment: every stage, what it needs, and the one function that does its work.
+
+A stage reads its parents' artifacts and writes files into `out`; nothing else. Raise a stage's `version` when its
+code changes what it makes. Imports stand inside the functions so that planning loads no torch.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.metrics.names import encoders
+
+from ablations.recipe import Recipe
+from bench.settings import ReferenceFeaturesSettings, ScoreSettings
+from svd_core import settings as s
+from svd_core.progress import Progress
+
+Inputs = Mapping[str, Path]
+"""The parents' artifact folders, by the role they play."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of cached step. `weights` are files that its result depends on beside its parents."""
+
+    name: str
+    run: Callable[[Any, Inputs, Path, Progress], None]
+    version: int = 1
+    weights: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """One stage with its settings and parents: the identity of an artifact."""
+
+    stage: str
+    settings: Mapping[str, Any]
+    parents: Mapping[str, str]
+    fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """The artifact's name in the store."""
+        return f"{self.stage}-{self.fingerprint}"
+
+
+def cores() -> int:
+    """Processes that a stage may use: a resource, never part of a fingerprint."""
+    return int(os.environ.get("ABLATE_CORES", "1"))
+
+
+def corpus(settings: s.CorpusSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Render the source videos."""
+    from svd_core.data.toy_lvd import render_corpus
+
+    render_corpus(settings, out, workers=cores(), progress=progress)
+
+
+def reference(settings: s.ReferenceSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Render the held-out good clips that generated ones are compared with."""
+    from svd_core.data.toy_lvd import render_reference
+
+    render_reference(settings, out, workers=cores(), progress=progress)
+
+
+def text_image_encoder(settings: s.ToyClipSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Train a small text-image encoder on its own split."""
+    from svd_core.encoders.toy_clip import train_toy_clip
+
+    train_toy_clip(settings, out, progress=progress)
+
+
+def curate(settings: s.CurationSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Cut, score and shard the source videos."""
+    from svd_core.curation.pipeline import curate as run
+
+    run(settings, inputs["corpus"], inputs["filter_encoder"], out, workers=cores(), progress=progress)
+
+
+def autoencoder(settings: s.AutoencoderSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Train the latent autoencoder on frames of the clips."""
+    from svd_core.models.autoencoder import train_autoencoder
+
+    train_autoencoder(settings, inputs["curate"], out, progress=progress)
+
+
+def encode(settings: s.EncodeSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Compute latents and text embeddings of every clip, once for all arms."""
+    from svd_core.data.latents import encode_clips
+
+    encode_clips(settings, inputs["curate"], inputs["autoencoder"], out, progress=progress)
+
+
+def pretrain_images(settings: s.ImagePretrainingSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Stage I: train the image model on single frames."""
+    from svd_core.training.stages import pretrain_images as run
+
+    run(settings, inputs["encode"], out, progress=progress)
+
+
+def subset(settings: s.SubsetSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Choose the clips to train on: a view of the clip table."""
+    from svd_core.data.subset import make_subset
+
+    make_subset(settings, inputs["curate"], out)
+
+
+def pretrain_videos(settings: s.VideoPretrainingSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Stage II: inflate the image model and train all layers on the subset's clips."""
+    from svd_core.training.stages import pretrain_videos as run
+
+    run(settings, inputs["subset"], inputs["encode"], inputs["pretrain_images"], out, progress=progress)
+
+
+def sample(settings: s.SampleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Generate clips for the reference set's captions."""
+    from svd_core.tasks.text_to_video import sample as run
+
+    run(settings, inputs["pretrain_videos"], inputs["autoencoder"], inputs["reference"], out, progress=progress)
+
+
+def reference_features(settings: ReferenceFeaturesSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Features of the reference clips, once per encoder."""
+    from bench.reference import reference_features as run
+
+    run(settings, inputs["reference"], out, progress=progress)
+
+
+def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Judge one run's clips."""
+    from bench.score import score as run
+
+    features = {role.partition(":")[2]: path for role, path in inputs.items() if role.startswith("features:")}
+    run(settings, inputs["sample"], features, inputs.get("score_encoder"), out, progress=progress)
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("corpus", corpus),
+        Stage("reference", reference),
+        Stage("text_image_encoder", text_image_encoder),
+        Stage("curate", curate, weights=("ppocr_det",)),
+        Stage("autoencoder", autoencoder),
+        Stage("encode", encode),
+        Stage("pretrain_images", pretrain_images),
+        Stage("reference_features", reference_features),
+        Stage("subset", subset),
+        Stage("pretrain_videos", pretrain_videos),
+        Stage("sample", sample),
+        Stage("score", score),
+    )
+}
+
+
+class Add(Protocol):
+    """Enter a stage into a graph, with its settings and its parents by role; the answer stands for its artifact."""
+
+    def __call__(self, stage: str, settings: s.Settings, /, **parents: Node) -> Node: ...
+
+
+def experiment(recipe: Recipe, add: Add) -> dict[str, Node]:
+    """Wire one run's stages. Whatever two runs wire alike is one stage, made once."""
+    corpus = add("corpus", recipe.corpus)
+    reference = add("reference", recipe.reference)
+    filter_encoder = add("text_image_encoder", recipe.filter_encoder)
+    score_encoder = add("text_image_encoder", recipe.score_encoder)
+    curate = add("curate", recipe.curate, corpus=corpus, filter_encoder=filter_encoder)
+    autoencoder = add("autoencoder", recipe.autoencoder, curate=curate)
+    encode = add("encode", recipe.encode, curate=curate, autoencoder=autoencoder)
+    images = add("pretrain_images", recipe.pretrain_images, encode=encode)
+    subset = add("subset", recipe.subset, curate=curate)
+    videos = add("pretrain_videos", recipe.pretrain_videos, subset=subset, encode=encode, pretrain_images=images)
+    sample = add("sample", recipe.sample, pretrain_videos=videos, autoencoder=autoencoder, reference=reference)
+    judges = {
+        f"features:{encoder}": add(
+            "reference_features", ReferenceFeaturesSettings(encoder=encoder), reference=reference
+        )
+        for encoder in encoders(recipe.score.metrics)
+    }
+    if "toy_clip_score" in recipe.score.metrics:
+        judges["score_encoder"] = score_encoder
+    score = add("score", recipe.score, sample=sample, **judges)
+    return {
+        "corpus": corpus, "reference": reference, "filter_encoder": filter_encoder, "curate": curate,
+        "autoencoder": autoencoder, "encode": encode, "pretrain_images": images, "subset": subset,
+        "pretrain_videos": videos, "sample": sample, "score": score,
+    }  # fmt: skip

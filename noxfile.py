@@ -1,0 +1,86 @@
+"""
+Sessions of the project. All share one environment at `.venv`: a second copy of torch is gigabytes.
+
+`nox -s ablate -- NAME ARGS` is `ablate run NAME ARGS`; `nox -s tests` runs every test.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "tests"]
+HERE = Path(__file__).parent
+VENV = HERE / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+
+
+def environment(session: nox.Session) -> None:
+    """Make or update `.venv` when what it is made from has changed, and fetch the weights that the registry carries."""
+    sources = [HERE / "constraints.txt", HERE / "pyproject.toml"]
+    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    stamp = VENV / "made-from"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        if not (BIN / "python").exists():
+            subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+        pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        session.log("Installing into .venv: the first time this takes some minutes and about 7 GB")
+        session.run(*pip, "--constraint", "constraints.txt", "--editable", ".[clip,fid,dev]", external=True)
+        stamp.write_text(wanted)
+    ablate(session, "weights", "fetch")
+
+
+def ablate(session: nox.Session, *arguments: str) -> None:
+    """Run the console command of the shared environment."""
+    session.run(str(BIN / "ablate"), *arguments, external=True)
+
+
+def python(session: nox.Session, *arguments: str) -> None:
+    """Run a module of the shared environment, with one thread per process."""
+    session.run(str(BIN / "python"), *arguments, external=True, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
+def dev(session: nox.Session) -> None:
+    """Make the shared environment: everything that any session needs, and the weights."""
+    environment(session)
+
+
+@nox.session(name="ablate")
+def run_ablation(session: nox.Session) -> None:
+    """Run an ablation: `nox -s ablate -- data_curation` (arguments as for `ablate run`)."""
+    environment(session)
+    ablate(session, "run", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run every test, on two processes; arguments go to pytest."""
+    environment(session)
+    python(session, "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """Run the quick tests only (under two minutes)."""
+    environment(session)
+    python(session, "-m", "pytest", "-n", "2", "--dist", "worksteal", "-m", "not slow", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with ruff."""
+    environment(session)
+    python(session, "-m", "ruff", "check", ".")
+    python(session, "-m", "ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy, strictly."""
+    environment(session)
+    python(session, "-m", "mypy")

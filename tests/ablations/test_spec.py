@@ -1,0 +1,122 @@
+import re
+
+import pytest
+
+from ablations.errors import AblateError, DocumentError
+from ablations.spec import available, load
+
+GOOD = """\
+question: Does it help?
+recipe: text_to_video
+seeds: [0, 1]
+baseline: plain
+arms:
+  plain: {}
+  kept:
+    subset.keep: {motion: {drop_lowest: 0.25}}
+  control:
+    subset.sample: {match: kept}
+primary: fvd
+metrics: [fvd, dynamic_degree]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_spec(text):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write_spec
+
+
+def test_every_packaged_spec_loads_at_every_scale():
+    for name in available("specs"):
+        for scale in available("scales"):
+            spec = load(name, scale)
+            assert spec.primary in spec.metrics
+            assert spec.baseline in spec.arms
+
+
+def test_a_users_own_spec_resolves_every_arm(write):
+    spec = load(write(GOOD))
+    assert spec.name == "mine"
+    assert spec.runs() == [("plain", 0), ("kept", 0), ("control", 0), ("plain", 1), ("kept", 1), ("control", 1)]
+    assert spec.arms["plain"].subset.keep.motion is None
+    assert spec.arms["kept"].subset.keep.motion.drop_lowest == 0.25
+    assert spec.arms["control"].subset.sample.match == spec.arms["kept"].subset.keep
+    assert spec.arms["plain"].score.metrics == ("fvd", "dynamic_degree")
+
+
+def test_numbers_with_exponents_are_numbers(write):
+    spec = load(write(GOOD.replace("plain: {}", "plain: {pretrain_videos.lr: 1e-4}")))
+    assert spec.arms["plain"].pretrain_videos.lr == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "words"),
+    [
+        ("question:", "qestion:", "1:1", "unknown key 'qestion'; did you mean 'question'?"),
+        ("baseline: plain\n", "", "1:1", "missing key 'baseline'"),
+        ("baseline: plain", "baseline: plian", "4:1", "unknown arm 'plian'; did you mean 'plain'?"),
+        ("seeds: [0, 1]", "seeds: []", "3:1", "at least 1"),
+        ("seeds: [0, 1]", "seeds: [0, 0]", "3:11", "seed 0 stands twice"),
+        ("seeds: [0, 1]", "seeds: [0, -1]", "3:11", "greater than or equal to 0; found a whole number -1"),
+        ("seeds: [0, 1]", "seeds: [0, one]", "3:11", "found text 'one'"),
+        ("seeds: [0, 1]", "seeds: 3", "3:1", "found a whole number 3"),
+        ("primary: fvd", "primary: fdv", "11:1", "unknown metric 'fdv'; did you mean 'fvd'?"),
+        ("primary: fvd", "primary: fid", "11:1", "'fid' is not among `metrics`: fvd, dynamic_degree"),
+        ("dynamic_degree]", "dynamic_degre]", "12:16", "did you mean 'dynamic_degree'?"),
+        ("dynamic_degree]", "fvd]", "12:16", "metric 'fvd' stands twice"),
+        ("recipe: text_to_video", "recipe: text_to_vidoe", "2:1", "did you mean 'text_to_video'?"),
+        ("subset.keep:", "subset.kep:", "8:5", "unknown setting 'subset.kep'; did you mean 'subset.keep'?"),
+        ("motion:", "moton:", "8:19", "unknown key 'moton'; did you mean 'motion'?"),
+        ("drop_lowest:", "drop_lowst:", "8:28", "unknown key 'drop_lowst'; did you mean 'drop_lowest'?"),
+        ("drop_lowest: 0.25", "drop_lowest: 1.25", "8:28", "should be less than 1; found a number 1.25"),
+        ("drop_lowest: 0.25", "drop_lowest: -0.1", "8:28", "greater than or equal to 0"),
+        ("drop_lowest: 0.25", "drop_lowest: much", "8:28", "valid number; found text 'much'"),
+        ("match: kept", "match: kpt", "10:21", "unknown arm 'kpt'; did you mean 'kept'?"),
+        ("match: kept", "match: control", "10:21", "unknown arm 'control'"),
+        ("plain: {}", "plain: {pretrain_videos.seed: 3}", "6:11", "set by the spec's `seeds`"),
+        ("plain: {}", "plain: 3", "6:3", "found a whole number 3"),
+        ("plain: {}", "'../x': {}", "6:3", "pattern"),
+        ("  plain: {}\n", "  plain: {}\n  plain: {}\n", "7:3", "this key stands twice: 'plain'"),
+        ("  plain: {}\n", "  plain: {]\n", "6:11", "not valid YAML"),
+    ],
+)
+def test_refusals_name_place_and_nearest_word(write, old, new, place, words):
+    assert old in GOOD
+    with pytest.raises(DocumentError) as caught:
+        load(write(GOOD.replace(old, new, 1)))
+    message = str(caught.value)
+    assert message.split("mine.yaml:")[1].startswith(place + ":"), message
+    assert words in message
+
+
+def test_an_arm_cannot_match_another_random_sample(write):
+    text = GOOD.replace("plain: {}", "plain: {subset.sample: {match: control}}")
+    with pytest.raises(DocumentError, match="itself a random sample"):
+        load(write(text))
+
+
+def test_unknown_names_list_the_nearest():
+    with pytest.raises(AblateError, match=re.escape("no spec named 'data_curaton'; did you mean 'data_curation'?")):
+        load("data_curaton")
+    with pytest.raises(AblateError, match="did you mean 'laptop'"):
+        load("data_curation", "labtop")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"- a\n- b\n", b"just text", b"\xff\xfe\x00", b"a: &x [*x]\n", b"? {a: 1}\n: 2\n"]
+)
+def test_files_that_are_no_mapping_are_refused(tmp_path, content):
+    path = tmp_path / "odd.yaml"
+    path.write_bytes(content)
+    with pytest.raises(DocumentError):
+        load(str(path))
+
+
+def test_a_missing_file_is_said_so(tmp_path):
+    with pytest.raises(DocumentError, match="cannot be read"):
+        load(str(tmp_path / "none.yaml"))
