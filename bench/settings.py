@@ -1,11 +1,80 @@
-"""Settings of the scoring stages: free of torch so that planning stays quick."""
+"""The metrics by name, and settings of the scoring stages: free of torch so that planning stays quick."""
 
-from pydantic import Field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from pydantic import Field, field_validator
 
 from svd_core.settings import Settings
 
+Direction = Literal["lower", "higher"]
+Encoder = Literal["i3d_k400", "vgg16", "inception", "clip", "toy_clip"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric is called in tables, which way is better, and what it needs.
+
+    `encoder` is its frozen network (None: none); `set_metric` tells a distance between the generated set and the
+    reference set from a mean over clips.
+    """
+
+    label: str
+    direction: Direction
+    encoder: Encoder | None
+    set_metric: bool
+
+
+METRICS: dict[str, Metric] = {
+    "fvd": Metric("FVD[i3d-k400]", "lower", "i3d_k400", set_metric=True),
+    "fd_vgg16": Metric("FD[vgg16]", "lower", "vgg16", set_metric=True),
+    "fid": Metric("FID[clean-fid]", "lower", "inception", set_metric=True),
+    "clip_score": Metric("CLIP score[vit-b-16]", "higher", "clip", set_metric=False),
+    "toy_clip_score": Metric("toy CLIP score", "higher", "toy_clip", set_metric=False),
+    "dynamic_degree": Metric("dynamic degree[DIS flow]", "higher", None, set_metric=False),
+}
+
+
+def check_metric(name: str) -> str:
+    """`name` itself. Raises `ValueError` with the nearest name if there is no such metric; none is ever replaced."""
+    if name in METRICS:
+        return name
+    near = get_close_matches(name, METRICS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"no metric is named {name!r}{hint} There are: {', '.join(METRICS)}")
+
+
+def required_weights(metrics: Sequence[str]) -> tuple[str, ...]:
+    """Names in `svd_core.encoders.weights.TABLE` that these metrics need, each once. `toy_clip` is trained, not loaded."""
+    encoders = (METRICS[check_metric(name)].encoder for name in metrics)
+    return tuple(dict.fromkeys(encoder for encoder in encoders if encoder and encoder != "toy_clip"))
+
+
+def reference_encoders(metrics: Sequence[str]) -> tuple[Encoder, ...]:
+    """Encoders whose features of the reference set these metrics need, each once."""
+    needed = (METRICS[check_metric(name)] for name in metrics)
+    return tuple(dict.fromkeys(metric.encoder for metric in needed if metric.set_metric and metric.encoder))
+
+
+class ReferenceFeaturesSettings(Settings):
+    """Which encoder's features of the reference set."""
+
+    encoder: Literal["i3d_k400", "vgg16", "inception"]
+
 
 class ScoreSettings(Settings):
-    """Which metrics one run is scored with. Names are exact; see `bench.metrics`."""
+    """Which metrics one run is scored with. Names are exact."""
 
     metrics: tuple[str, ...] = Field(("fvd", "fd_vgg16", "toy_clip_score", "dynamic_degree"), min_length=1)
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_and_unique(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        for name in metrics:
+            check_metric(name)
+        twice = sorted({name for name in metrics if metrics.count(name) > 1})
+        if twice:
+            raise ValueError(f"metrics named twice: {', '.join(twice)}")
+        return metrics
