@@ -102,7 +102,8 @@ def validate(model: type[Model], data: Mapping[str, Any], origins: Origins) -> M
     try:
         return model.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        details = error.errors(include_url=False)[0]
+        problems = error.errors(include_url=False)  # a misspelt key first: it explains the missing one
+        details = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
         location = tuple(details["loc"])
         prefix = next(location[:n] for n in range(len(location), -1, -1) if location[:n] in origins)
         document, place = origins[prefix]

@@ -1,0 +1,180 @@
+"""The scheduler's decisions, with stages of a few lines and an executor that runs a job when asked whether it is done."""
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from ablations import job, launch, stages
+from ablations.artifacts import Store
+from ablations.launch import LocalCluster, LocalLaunch, Outcome
+from ablations.plan import Graph
+from ablations.stages import Stage
+from ablations.status import LiveView, standing
+from svd_core.settings import Settings
+
+
+class Empty(Settings):
+    text: str = ""
+
+
+class FakeJob:
+    """Runs its payload at the first question whether it is done."""
+
+    def __init__(self, payload, arguments, order):
+        self.payload, self.arguments, self.order = payload, arguments, order
+        self.paths = SimpleNamespace(stdout=Path("the.log"))
+
+    def done(self):
+        if self.payload:
+            self.order.append([key.rpartition("-")[0] for key in self.arguments[1]])
+            payload, self.payload = self.payload, None
+            root, keys, _ = self.arguments
+            try:
+                payload(root, keys, polite=False)
+            except Exception:
+                return True
+        return True
+
+    def cancel(self, check):
+        self.payload = None
+
+
+@pytest.fixture
+def order(monkeypatch):
+    started = []
+
+    class FakeExecutor:
+        def __init__(self, folder):
+            pass
+
+        def update_parameters(self, **parameters):
+            pass
+
+        def submit(self, payload, *arguments):
+            return FakeJob(payload, arguments, started)
+
+    monkeypatch.setattr("submitit.LocalExecutor", FakeExecutor)
+    monkeypatch.setattr(launch, "POLL_S", 0.0)
+    return started
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Stages a (wide), b, c, d that write what they read; `fail` makes a stage raise."""
+    made = []
+
+    def work(settings: Empty, inputs, out, progress):
+        if settings.text == "fail":
+            (out / "half").write_text("kept")
+            raise OSError(28, "No space left on device")
+        made.append(settings.text)
+        progress(1, 1, loss=0.5)
+        (out / "text").write_text(settings.text + "".join((path / "text").read_text() for path in inputs.values()))
+
+    for name in "abcd":
+        monkeypatch.setitem(stages.STAGES, name, Stage(name, work))
+    monkeypatch.setattr(job, "source_digest", lambda stage: "source")
+    return made
+
+
+def graph_of(*edges):
+    """A graph from (stage, text, parents' texts)."""
+    graph, nodes = Graph(), {}
+    for stage, text, *parents in edges:
+        nodes[text] = graph.add(stage, Empty(text=text), **{parent: nodes[parent] for parent in parents})
+    graph.runs["arm", 0] = {"score": nodes[edges[-1][1]].key}
+    return graph, {text: node.key for text, node in nodes.items()}
+
+
+def run(graph, store, seconds=None, cores=2):
+    outcome = Outcome()
+    launch.sweep(graph, store, outcome)
+    cluster = LocalCluster(about="test", cores=cores, all_cores=("a",))
+    LocalLaunch(graph, store, cluster, seconds or {}, outcome).run(lambda: None)
+    return outcome
+
+
+DIAMOND = (("a", "root"), ("b", "left", "root"), ("c", "right", "root"), ("d", "end", "left", "right"))
+
+
+def test_every_stage_is_made_once_and_the_longest_path_first(tmp_path, order, calls):
+    store = Store(tmp_path)
+    graph, keys = graph_of(*DIAMOND)
+    outcome = run(graph, store, {"a": 1, "b": 1, "c": 9, "d": 1})
+    assert sorted(calls) == ["end", "left", "right", "root"]
+    assert outcome.made == [keys[name] for name in ("root", "right", "left", "end")]
+    assert order[:3] == [["a"], ["c"], ["b"]]
+    assert (store.artifact(keys["end"]) / "text").read_text() == "endleftrootrightroot"
+
+
+def test_a_second_run_makes_nothing(tmp_path, order, calls):
+    graph, keys = graph_of(*DIAMOND)
+    run(graph, Store(tmp_path))
+    calls.clear()
+    outcome = run(graph, Store(tmp_path))
+    assert calls == []
+    assert sorted(outcome.reused) == sorted(keys.values())
+    assert not (outcome.made or outcome.failed or outcome.blocked)
+
+
+def test_a_chain_of_narrow_stages_is_one_job(tmp_path, order, calls):
+    graph, _ = graph_of(("a", "1"), ("b", "2", "1"), ("c", "3", "2"), ("d", "4", "3"))
+    run(graph, Store(tmp_path))
+    assert order == [["a"], ["b", "c", "d"]]
+
+
+def test_a_failure_stops_only_what_depends_on_it(tmp_path, order, calls):
+    store = Store(tmp_path)
+    graph, keys = graph_of(("a", "root"), ("b", "fail", "root"), ("c", "after", "fail"), ("d", "aside", "root"))
+    outcome = run(graph, store)
+    assert outcome.failed == {keys["fail"]: ("OSError: [Errno 28] No space left on device", "the.log")}
+    assert outcome.blocked == [keys["after"]]
+    assert store.has(keys["aside"])
+    assert (store.work(keys["fail"]) / "half").read_text() == "kept"
+    states = {row.key: row.state for row in standing(graph, store)}
+    assert [states[keys[name]] for name in ("root", "fail", "after", "aside")] == ["done", "failed", "waiting", "done"]
+
+
+def test_a_failed_stage_is_tried_again(tmp_path, order, calls, monkeypatch):
+    store = Store(tmp_path)
+    graph, keys = graph_of(("a", "root"), ("b", "fail", "root"))
+    run(graph, store)
+    monkeypatch.setitem(stages.STAGES, "b", Stage("b", lambda settings, inputs, out, progress: None))
+    stages.STAGES["b"].run.__annotations__["settings"] = Empty
+    assert run(graph, store).made == [keys["fail"]]
+
+
+def test_a_damaged_artifact_alone_is_made_again(tmp_path, order, calls):
+    store = Store(tmp_path)
+    graph, keys = graph_of(*DIAMOND)
+    run(graph, store)
+    calls.clear()
+    (store.artifact(keys["left"]) / "text").write_text("something else")
+    outcome = run(graph, store)
+    assert "bytes instead of" in outcome.rebuilt[keys["left"]]
+    assert calls == ["left"]
+
+
+def test_in_process_runs_agree_with_jobs(tmp_path, order, calls):
+    graph, keys = graph_of(*DIAMOND, ("b", "fail", "root"), ("c", "after", "fail"))
+    outcome = Outcome()
+    store = Store(tmp_path)
+    launch.run_here(graph, store, outcome, lambda: None)
+    assert list(outcome.failed) == [keys["fail"]]
+    assert outcome.blocked == [keys["after"]]
+    assert (store.artifact(keys["end"]) / "text").read_text() == "endleftrootrightroot"
+
+
+def test_the_view_tells_each_event_once_where_there_is_no_terminal(tmp_path, calls):
+    graph, _ = graph_of(*DIAMOND, ("b", "fail", "root"))
+    store, output = Store(tmp_path), io.StringIO()
+    with LiveView(graph, store, {}, 1, Console(file=output, width=200)) as view:
+        launch.run_here(graph, store, Outcome(), view)
+        view.finish()
+    text = output.getvalue()
+    assert text.count("✓") == 4
+    assert text.count("✗") == 1
+    assert "No space left on device" in text
