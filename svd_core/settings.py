@@ -4,9 +4,9 @@ A recipe is one of each; its full values (defaults included) are what a stage's 
 here only if it can change a result. Paths, worker counts and log settings never do.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
@@ -42,11 +42,20 @@ class ToyClipSettings(Settings):
 
 
 class CurationSettings(Settings):
-    """Raw videos to clip table and shards."""
+    """Raw videos to clip table and shards.
+
+    Text, looks and alignment are measured on a clip's first, middle and last frame. How the three become one number is
+    unpublished, so it is a setting: defects count by their worst frame, agreement with the captions by the mean.
+    """
 
     frames: int = Field(10, ge=1)
     resolution: int = Field(32, ge=8)
     min_clip_s: float = Field(1.5, gt=0)
+    max_clip_s: float = Field(30.0, gt=0)
+    text_side: int = Field(96, ge=32)
+    text_over_frames: Literal["mean", "max"] = "max"
+    aesthetics_over_frames: Literal["mean", "min"] = "mean"
+    alignment_over_frames: Literal["mean", "max"] = "mean"
 
 
 class AutoencoderSettings(Settings):
@@ -75,6 +84,14 @@ class Percentile(Settings):
     drop_highest: float | None = Field(None, ge=0, lt=1)
     min: float | None = None
     max: float | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if (self.drop_lowest or 0) + (self.drop_highest or 0) >= 1:
+            raise ValueError("drop_lowest and drop_highest together must be below 1, or nothing is left")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} lies above max {self.max}: nothing is left")
+        return self
 
 
 class Keep(Settings):
@@ -120,8 +137,16 @@ class TrainingSettings(Settings):
     p_std: float = Field(1.4, gt=0)
     ema: float = Field(0.995, ge=0, lt=1)
     clip_grad_norm: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
     text_dropout: float = Field(0.1, ge=0, le=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> Self:
+        if self.samples % self.batch_size:
+            nearest = max(1, round(self.samples / self.batch_size)) * self.batch_size
+            raise ValueError(f"samples {self.samples} is no multiple of batch_size {self.batch_size}; say {nearest}")
+        return self
 
 
 class ImagePretrainingSettings(TrainingSettings):
@@ -148,5 +173,6 @@ class SampleSettings(Settings):
     sigma_max: float = Field(80.0, gt=0)
     rho: float = Field(7.0, gt=0)
     guidance: float = Field(2.0, ge=0)
+    motion_bucket: float = Field(127.0, ge=0, le=255)
     batch_size: int = Field(16, ge=1)
     seed: int = 0

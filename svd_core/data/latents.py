@@ -1,0 +1,77 @@
+"""Latents and text embeddings of every clip, computed once and read by all training runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import torch
+from safetensors.torch import load_file, save_file
+
+from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
+from svd_core.encoders.text import WordVectors
+from svd_core.models.autoencoder import PatchAutoencoder
+from svd_core.progress import Progress, silent
+from svd_core.settings import EncodeSettings
+
+CAPTIONS = ("caption_image", "caption_video", "caption")
+CAPTION_SHARES = (0.5, 0.25, 0.25)
+"""How often training reads the image, video and merged caption of a clip (paper, section 3)."""
+
+
+@dataclass(frozen=True)
+class EncodedClips:
+    """What training reads: latents float16 (N, T, C, h, w), text float16 (N, 3, S, D), fps and motion (N,), ids."""
+
+    latents: torch.Tensor
+    text: torch.Tensor
+    fps: torch.Tensor
+    motion: torch.Tensor
+    clip_ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.clip_ids)
+
+    def select(self, clip_ids: list[str]) -> "EncodedClips":
+        """The named clips, in that order. Raises KeyError naming clips that were never encoded."""
+        row_of = {clip_id: row for row, clip_id in enumerate(self.clip_ids)}
+        if missing := [clip_id for clip_id in clip_ids if clip_id not in row_of]:
+            raise KeyError(f"{len(missing)} of {len(clip_ids)} clips have no latents, the first of them {missing[0]!r}")
+        rows = torch.tensor([row_of[clip_id] for clip_id in clip_ids], dtype=torch.int64)
+        return EncodedClips(self.latents[rows], self.text[rows], self.fps[rows], self.motion[rows], list(clip_ids))
+
+
+def encode_clips(
+    settings: EncodeSettings, curated: Path, autoencoder: Path, out: Path, *, progress: Progress = silent
+) -> None:
+    """Write `latents.safetensors` (latents, text, text_lengths) and `index.parquet` (clip_id, fps, motion)."""
+    model = PatchAutoencoder.load(autoencoder)
+    clips = read_clip_table(curated)
+    batches = []
+    for windows in read_windows(curated, clips, batch_size=64):
+        latents = model.encode(to_unit_range(windows.flatten(0, 1)))
+        batches.append(latents.unflatten(0, windows.shape[:2]).half())
+        progress(len(batches) * 64, len(clips))
+    text, lengths = _encode_captions(settings, clips)
+    tensors = {"latents": torch.cat(batches), "text": text.half(), "text_lengths": lengths}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "latents.safetensors")
+    clips.select("clip_id", "fps", "motion").write_parquet(out / "index.parquet")
+
+
+def read_encoded(folder: Path) -> EncodedClips:
+    """Read what `encode_clips` wrote. A motion that could not be measured is NaN."""
+    tensors = load_file(folder / "latents.safetensors")
+    index = pl.read_parquet(folder / "index.parquet")
+    return EncodedClips(
+        latents=tensors["latents"],
+        text=tensors["text"],
+        fps=torch.from_numpy(index["fps"].to_numpy().copy()).float(),
+        motion=torch.from_numpy(index["motion"].cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()).float(),
+        clip_ids=index["clip_id"].to_list(),
+    )
+
+
+def _encode_captions(settings: EncodeSettings, clips: pl.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings (N, 3, S, D) and lengths (N, 3) of the three captions."""
+    encoder = WordVectors(settings.text_tokens, settings.text_dim)
+    encoded = [encoder.encode(clips[column].fill_null("").to_list()) for column in CAPTIONS]
+    return torch.stack([text for text, _ in encoded], 1), torch.stack([lengths for _, lengths in encoded], 1)

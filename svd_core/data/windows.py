@@ -1,0 +1,38 @@
+"""Reading the training windows of a clip table out of its shards, in the table's order."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from svd_core.data.shards import read_window
+
+
+def read_clip_table(curated: Path) -> pl.DataFrame:
+    """Rows of `clips.parquet` that have a training window (rejected sources do not)."""
+    clips = pl.read_parquet(curated / "clips.parquet").filter(pl.col("error").is_null() & pl.col("shard").is_not_null())
+    if clips.is_empty():
+        raise ValueError(f"{curated / 'clips.parquet'}: no clip has a training window; nothing to train on")
+    return clips
+
+
+def read_windows(curated: Path, clips: pl.DataFrame, *, batch_size: int) -> Iterator[torch.Tensor]:
+    """Yield uint8 (batch, T, 3, H, W), in the order of `clips`. All windows must be of one size."""
+    places = list(clips.select("shard", "offset", "size").iter_rows())
+    for start in range(0, len(places), batch_size):
+        windows = [
+            torch.from_numpy(read_window(curated / "shards" / Path(shard).name, offset, size))
+            for shard, offset, size in places[start : start + batch_size]
+        ]
+        yield torch.stack(windows).permute(0, 1, 4, 2, 3)
+
+
+def to_unit_range(pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels, uint8 0..255, to float32 -1..1."""
+    return pixels.float() / 127.5 - 1
+
+
+def to_pixels(values: torch.Tensor) -> torch.Tensor:
+    """Values in -1..1 (clipped) to uint8 0..255."""
+    return ((values.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

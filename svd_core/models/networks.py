@@ -1,0 +1,57 @@
+"""Building the two networks from settings: the image UNet of Stage I and the video UNet that it is inflated into."""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file
+
+from svd_core.models.unet import SpatioTemporalUNet
+from svd_core.settings import NetworkSettings
+
+
+def image_unet(settings: NetworkSettings, *, channels: int, text_dim: int) -> UNet2DConditionModel:
+    """A small UNet of Stable Diffusion 2's kind with fresh weights (from torch's global generator).
+
+    `channels` are the latent channels, in and out; `text_dim` is the width of the text embedding.
+    """
+    levels = settings.attention_levels
+    if not len(levels) == len(settings.num_attention_heads) == len(settings.block_out_channels):
+        raise ValueError(
+            "network settings need one value per level: "
+            f"block_out_channels {settings.block_out_channels}, attention_levels {levels}, "
+            f"num_attention_heads {settings.num_attention_heads}"
+        )
+    return UNet2DConditionModel(
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=settings.block_out_channels,
+        layers_per_block=settings.layers_per_block,
+        down_block_types=tuple("CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in levels),
+        up_block_types=tuple("CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(levels)),
+        attention_head_dim=settings.num_attention_heads,
+        cross_attention_dim=text_dim,
+        use_linear_projection=True,
+    )
+
+
+def load_image_unet(folder: Path) -> UNet2DConditionModel:
+    """The EMA network of a Stage I artifact."""
+    config = json.loads((folder / "config.json").read_text())["network"]
+    model = UNet2DConditionModel.from_config(config)
+    model.load_state_dict(load_file(folder / "ema.safetensors"))
+    return model
+
+
+def load_video_unet(folder: Path) -> SpatioTemporalUNet:
+    """The EMA network of a video training artifact, in evaluation mode."""
+    config = json.loads((folder / "config.json").read_text())["network"]
+    model = SpatioTemporalUNet.from_config(config)
+    model.load_state_dict(load_file(folder / "ema.safetensors"))
+    return model.eval().requires_grad_(False)
+
+
+def count_parameters(network: torch.nn.Module) -> int:
+    """How many trainable values a network has."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -1,0 +1,7 @@
+"""diffusers' spatiotemporal UNet, faster."""
+
+from diffusers import UNetSpatioTemporalConditionModel
+
+
+class SpatioTemporalUNet(UNetSpatioTemporalConditionModel):  # type: ignore[misc]
+    """diffusers' UNetSpatioTemporalConditionModel."""

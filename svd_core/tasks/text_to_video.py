@@ -1,0 +1,96 @@
+"""Text-to-video: sample a trained run for the reference clips' captions."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from svd_core.data.windows import to_pixels
+from svd_core.diffusion.guidance import combine, constant
+from svd_core.diffusion.preconditioning import Denoiser, denoiser
+from svd_core.diffusion.sampling import edm_sigmas, euler
+from svd_core.encoders.text import WordVectors
+from svd_core.models.autoencoder import PatchAutoencoder
+from svd_core.models.conditioning import added_time_ids
+from svd_core.models.networks import load_video_unet
+from svd_core.models.unet import SpatioTemporalUNet
+from svd_core.progress import Progress, silent
+from svd_core.settings import SampleSettings
+from svd_core.training.draws import sample_rng
+
+
+def sample(
+    settings: SampleSettings,
+    run: Path,
+    autoencoder: Path,
+    reference: Path,
+    out: Path,
+    *,
+    progress: Progress = silent,
+) -> None:
+    """Write `videos.safetensors`, uint8 (N, T, 3, H, W), and `prompts.json` for the first N captions of the reference.
+
+    A clip's noise depends on (seed, its index) alone and its motion bucket is one constant: arms differ in their
+    weights only.
+    """
+    prompts = [
+        {"prompt": clip["caption"], "fps": clip["fps"]}
+        for clip in json.loads((reference / "clips.json").read_text())[: settings.clips]
+    ]
+    if len(prompts) < settings.clips:
+        raise ValueError(
+            f"{settings.clips} clips to sample, but {reference / 'clips.json'} has {len(prompts)} captions"
+        )
+    config = json.loads((run / "config.json").read_text())
+    network, decoder = load_video_unet(run), PatchAutoencoder.load(autoencoder)
+    text, _ = WordVectors(*config["text_shape"]).encode([str(clip["prompt"]) for clip in prompts])
+    time_ids = added_time_ids(
+        torch.tensor([float(clip["fps"]) for clip in prompts]), torch.full((len(prompts),), settings.motion_bucket)
+    )
+    shape = tuple(config["latent_shape"])
+    videos = []
+    for start in range(0, len(prompts), settings.batch_size):
+        rows = range(start, min(start + settings.batch_size, len(prompts)))
+        noise = torch.stack([_noise(settings.seed, row, shape) for row in rows])
+        videos.append(_generate(settings, network, decoder, noise, text[rows], time_ids[rows]))
+        progress(rows.stop, len(prompts))
+    save_file({"videos": torch.cat(videos)}, out / "videos.safetensors")
+    (out / "prompts.json").write_text(json.dumps(prompts, indent=1) + "\n")
+
+
+def _noise(seed: int, index: int, shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.from_numpy(sample_rng(seed, "sample", index).standard_normal(shape, np.float32))
+
+
+@torch.inference_mode()
+def _generate(
+    settings: SampleSettings,
+    network: SpatioTemporalUNet,
+    decoder: PatchAutoencoder,
+    noise: torch.Tensor,
+    text: torch.Tensor,
+    time_ids: torch.Tensor,
+) -> torch.Tensor:
+    """Noise (B, T, C, h, w) to pixels uint8 (B, T, 3, H, W)."""
+    sigmas = edm_sigmas(settings.steps, sigma_min=settings.sigma_min, sigma_max=settings.sigma_max, rho=settings.rho)
+    latents = euler(guided(network, text, time_ids, constant(settings.guidance, noise.shape[1])), noise, sigmas)
+    frames = decoder.decode(latents.flatten(0, 1))
+    return to_pixels(frames).unflatten(0, latents.shape[:2])
+
+
+def guided(network: SpatioTemporalUNet, text: torch.Tensor, time_ids: torch.Tensor, scale: torch.Tensor) -> Denoiser:
+    """Denoiser of clips (B, T, ...) under guidance, both branches in one forward.
+
+    The unconditional branch has no text, but keeps fps and motion bucket, as SVD's does.
+    """
+    both_texts = torch.cat([torch.zeros_like(text), text])
+    both_ids = torch.cat([time_ids, time_ids])
+    both = denoiser(lambda x, c_noise: network(x, c_noise, both_texts, both_ids, return_dict=False)[0])
+
+    def denoise(noisy: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        unconditional, conditional = both(torch.cat([noisy, noisy]), torch.cat([sigma, sigma])).chunk(2)
+        return combine(unconditional, conditional, scale)
+
+    return denoise

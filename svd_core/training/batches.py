@@ -1,0 +1,74 @@
+"""What one training step sees, drawn sample by sample."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from svd_core.data.latents import CAPTION_SHARES, EncodedClips
+from svd_core.diffusion.noise import draw_sigma
+from svd_core.models.conditioning import added_time_ids, motion_bucket
+from svd_core.settings import TrainingSettings
+from svd_core.training.draws import row_of_sample, sample_rng
+
+Stage = Literal["pretrain_images", "pretrain_videos"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of B clips, or of single frames.
+
+    clean, noise: (B, T, C, h, w), without T for frames. sigma: (B,). text: (B, S, D), zero where dropped.
+    time_ids: (B, 2), fps - 1 and motion bucket.
+    """
+
+    clean: torch.Tensor
+    noise: torch.Tensor
+    sigma: torch.Tensor
+    text: torch.Tensor
+    time_ids: torch.Tensor
+    clip_ids: list[str]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random choices of one sample. Every stage makes all of them in one order, so that seeds pair arms."""
+
+    normal: float
+    caption: int
+    drops_text: bool
+    frame: int
+    noise: torch.Tensor
+
+
+def draw(settings: TrainingSettings, stage: Stage, index: int, shape: tuple[int, ...]) -> Draw:
+    """Choices of sample `index`, whose clip has latents of `shape` (T, C, h, w)."""
+    rng = sample_rng(settings.seed, stage, index)
+    normal = float(rng.standard_normal())
+    caption = int(rng.choice(len(CAPTION_SHARES), p=CAPTION_SHARES))
+    drops_text = bool(rng.random() < settings.text_dropout)
+    frame = int(rng.integers(shape[0]))
+    noise = rng.standard_normal(shape[1:] if stage == "pretrain_images" else shape, np.float32)
+    return Draw(normal, caption, drops_text, frame, torch.from_numpy(noise))
+
+
+def draw_batch(settings: TrainingSettings, stage: Stage, clips: EncodedClips, first: int) -> Batch:
+    """The samples first .. first + batch_size - 1, counted from the start of training."""
+    indices = range(first, first + settings.batch_size)
+    rows = [row_of_sample(settings.seed, index, len(clips)) for index in indices]
+    draws = [draw(settings, stage, index, tuple(clips.latents.shape[1:])) for index in indices]
+    text = torch.stack([clips.text[row, drawn.caption] for row, drawn in zip(rows, draws, strict=True)]).float()
+    text[torch.tensor([drawn.drops_text for drawn in draws])] = 0
+    if stage == "pretrain_images":
+        clean = torch.stack([clips.latents[row, drawn.frame] for row, drawn in zip(rows, draws, strict=True)])
+    else:
+        clean = clips.latents[torch.tensor(rows)]
+    return Batch(
+        clean=clean.float(),
+        noise=torch.stack([drawn.noise for drawn in draws]),
+        sigma=draw_sigma(torch.tensor([drawn.normal for drawn in draws]), p_mean=settings.p_mean, p_std=settings.p_std),
+        text=text,
+        time_ids=added_time_ids(clips.fps[rows], motion_bucket(clips.motion[rows])),
+        clip_ids=[clips.clip_ids[row] for row in rows],
+    )

@@ -1,0 +1,104 @@
+"""The two training stages: images first, then videos."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import torch
+from diffusers import UNet2DConditionModel
+
+from svd_core.data.latents import EncodedClips, read_encoded
+from svd_core.diffusion.preconditioning import Network
+from svd_core.models.inflation import inflate
+from svd_core.models.networks import count_parameters, image_unet, load_image_unet
+from svd_core.models.unet import SpatioTemporalUNet
+from svd_core.progress import Progress, silent
+from svd_core.settings import ImagePretrainingSettings, TrainingSettings, VideoPretrainingSettings
+from svd_core.training.batches import Batch, Stage
+from svd_core.training.loop import train
+from svd_core.training.state import TrainingState
+
+TIME_IDS = 2
+TIME_ID_DIM = 32
+"""Sinusoids per micro-condition: 256 in SVD, whose time embedding is ten times as wide."""
+
+
+def pretrain_images(
+    settings: ImagePretrainingSettings, latents: Path, out: Path, *, progress: Progress = silent
+) -> None:
+    """Stage I: train the image UNet on single frames of every clip. Continues from `out/state` after an interruption.
+
+    Writes `ema.safetensors`, `config.json`, `metrics.jsonl` and `state/`.
+    """
+    clips = read_encoded(latents)
+    torch.manual_seed(settings.seed)
+    network = image_unet(settings.network, channels=clips.latents.shape[2], text_dim=clips.text.shape[-1])
+
+    def condition(batch: Batch) -> Network:
+        return lambda x, c_noise: network(x, c_noise, batch.text, return_dict=False)[0]
+
+    _write_config(settings, "pretrain_images", network, clips, out)
+    state = TrainingState.start(network, lr=settings.lr, weight_decay=settings.weight_decay)
+    train(settings, "pretrain_images", state, condition, clips, out, progress=progress)
+
+
+def pretrain_videos(
+    settings: VideoPretrainingSettings,
+    subset: Path,
+    latents: Path,
+    images: Path,
+    out: Path,
+    *,
+    previous: Path | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Stage II: inflate Stage I's EMA network and train all layers on the subset's clips.
+
+    `previous` is the artifact of a shorter training with otherwise equal settings, to be continued: the result is
+    the same to the bit as training from the start. Writes what `pretrain_images` writes.
+    """
+    kept = pl.read_parquet(subset / "subset.parquet")["clip_id"].to_list()
+    if not kept:
+        raise ValueError(f"{subset / 'subset.parquet'}: no clip left to train on; loosen the filter")
+    clips = read_encoded(latents).select(kept)
+    torch.manual_seed(settings.seed)
+    network = inflate(
+        load_image_unet(images), time_ids=TIME_IDS, time_id_dim=TIME_ID_DIM, num_frames=clips.latents.shape[1]
+    )
+
+    def condition(batch: Batch) -> Network:
+        return lambda x, c_noise: network(x, c_noise, batch.text, batch.time_ids, return_dict=False)[0]
+
+    if previous is not None and not (out / "state").exists():
+        _continue_segment(previous, out)
+    _write_config(settings, "pretrain_videos", network, clips, out)
+    state = TrainingState.start(network, lr=settings.lr, weight_decay=settings.weight_decay)
+    train(settings, "pretrain_videos", state, condition, clips, out, progress=progress)
+
+
+def _continue_segment(previous: Path, out: Path) -> None:
+    """Take over the last state and the metrics; the state comes last, as it is what a restart looks for."""
+    shutil.copyfile(previous / "metrics.jsonl", out / "metrics.jsonl")
+    shutil.copytree(previous / "state", out / "state.half", dirs_exist_ok=True)
+    (out / "state.half").rename(out / "state")
+
+
+def _write_config(
+    settings: TrainingSettings,
+    stage: Stage,
+    network: UNet2DConditionModel | SpatioTemporalUNet,
+    clips: EncodedClips,
+    out: Path,
+) -> None:
+    """What a later stage needs to build the network and feed it."""
+    config = {
+        "stage": stage,
+        "settings": settings.model_dump(mode="json"),
+        "network": {key: value for key, value in network.config.items() if not key.startswith("_")},
+        "parameters": count_parameters(network),
+        "latent_shape": list(clips.latents.shape[1:]),
+        "text_shape": list(clips.text.shape[2:]),
+        "clips": len(clips),
+    }
+    (out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
