@@ -78,7 +78,7 @@ class EncodeSettings(Settings):
 
 
 class Percentile(Settings):
-    """One axis of a filter. Shares are of all clips of the table, so axes can be chosen one at a time (paper, Stage II)."""
+    """One axis of a filter. Shares are of all clips, so that axes can be chosen one at a time (paper, Stage II)."""
 
     drop_lowest: float | None = Field(None, ge=0, lt=1)
     drop_highest: float | None = Field(None, ge=0, lt=1)

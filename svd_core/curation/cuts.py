@@ -1,0 +1,195 @@
+"""Cuts, fades and dissolves: a PySceneDetect cascade fed frame by frame from one decode.
+
+Paper, §3 and appendix: a cascade of detectors at different frame rates and thresholds, so that slow transitions are
+caught as well as hard cuts; which ones is unpublished. Here: Adaptive at every frame (hard cuts), Threshold from below
+and above at every frame (fades through black and white), Histogram and Content on a few frames a second, where a slow
+change looks like a cut. The detectors only point at a change. Its kind and extent are measured on grey thumbnails.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scenedetect import (
+    AdaptiveDetector,
+    ContentDetector,
+    FrameTimecode,
+    HistogramDetector,
+    SceneDetector,
+    ThresholdDetector,
+)
+
+Kind = Literal["cut", "fade", "dissolve"]
+Thumbnail = NDArray[np.float32]
+
+SIDE = 24
+"""Shortest side of the thumbnails that all of this sees, in pixels."""
+HORIZON_S = 1.0
+"""Longest distance from where a detector fires to either end of its transition."""
+SLOW_FPS = 4.0
+"""Frame rate of the detectors for slow transitions."""
+WEIGHTS = ContentDetector.Components(delta_hue=0.0, delta_sat=0.5, delta_lum=1.0)
+"""No hue: it is noise where colours are pale."""
+MIN_CHANGE = 6.0
+"""Mean absolute grey-level difference between the shots on both sides; less is a flash or motion, not a transition."""
+FADE_DIP = 0.35
+"""A fade takes the contrast below this share of the contrast of both shots."""
+CUT_STEP = 0.6
+"""Share of the whole change that a hard cut makes in one step."""
+CLOSE = 3
+"""Frames on both sides of a dissolve within which it is measured again: motion in the shots blurs its ends."""
+ENDS = 0.08
+"""Share of the way within which a frame still counts as part of a shot."""
+MAX_RESIDUAL = 0.35
+"""Largest distance of dissolving frames from the straight blend, as a share of the whole change."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """Frames `start` … `end` (half-open) belong to neither shot; a hard cut has none, so `start == end`."""
+
+    start: int
+    end: int
+    kind: Kind
+
+    @property
+    def frame(self) -> int:
+        """First frame of the new shot for a cut, the middle otherwise."""
+        return (self.start + self.end) // 2
+
+
+class Cascade:
+    """Feed frames in order with `push`; transitions come out about one second later, the rest from `finish`.
+
+    Memory grows by one thumbnail (about a kilobyte) a frame of the current shot.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self.fps = fps
+        self.horizon = max(2, round(HORIZON_S * fps))
+        self.slow_step = max(1, round(fps / SLOW_FPS))
+        self.fast: list[SceneDetector] = [
+            AdaptiveDetector(2.0, min_scene_len=2, window_width=2, min_content_val=4.0, weights=WEIGHTS),
+            ThresholdDetector(threshold=10, min_scene_len=2, fade_bias=1.0, method=ThresholdDetector.Method.FLOOR),
+            ThresholdDetector(threshold=245, min_scene_len=2, fade_bias=1.0, method=ThresholdDetector.Method.CEILING),
+        ]
+        self.slow: list[SceneDetector] = [
+            HistogramDetector(threshold=0.3, bins=32, min_scene_len=1),
+            ContentDetector(threshold=12.0, min_scene_len=1, weights=WEIGHTS),
+        ]
+        self.count = 0
+        self.shot_start = 0
+        self.thumbnails: list[Thumbnail] = []
+        self.points: list[int] = []
+        self.found: list[Transition] = []
+
+    def push(self, frame: NDArray[np.uint8]) -> Iterator[Transition]:
+        """Take the next frame, uint8 RGB (H, W, 3); yield the transitions that are now certain, in order."""
+        small = thumbnail(frame)
+        self.thumbnails.append(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32))
+        detectors = self.fast + (self.slow if self.count % self.slow_step == 0 else [])
+        timecode = FrameTimecode(self.count, self.fps)
+        for detector in detectors:
+            self.points += [cut.frame_num for cut in detector.process_frame(timecode, small)]
+        self.count += 1
+        yield from self._settle(final=False)
+
+    def finish(self) -> Iterator[Transition]:
+        """Yield the transitions of the last second."""
+        yield from self._settle(final=True)
+
+    def _settle(self, *, final: bool) -> Iterator[Transition]:
+        """Measure the changes pointed at a while ago, first to last; one that is still going on waits for its end."""
+        for point in sorted(self.points):
+            if point <= self.shot_start or point >= self.count:
+                self.points.remove(point)
+                continue
+            if not final and self.count - 1 < point + self.horizon:
+                return
+            transition, last = self._measure(point)
+            if transition is not None and transition.end >= last and not final and last < point + 3 * self.horizon:
+                return
+            self.points.remove(point)
+            if transition is not None:
+                self.found.append(transition)
+                yield transition
+                self._forget(transition.end)
+
+    def _measure(self, point: int) -> tuple[Transition | None, int]:
+        """Transition around `point`, and the last frame that was looked at."""
+        first = max(self.shot_start, point - self.horizon)
+        last = self.count - 1
+        found = measure(np.stack(self.thumbnails[first - self.shot_start :]))
+        return (None if found is None else Transition(found.start + first, found.end + first, found.kind)), last
+
+    def _forget(self, end: int) -> None:
+        del self.thumbnails[: end - self.shot_start]
+        self.shot_start = end
+
+
+def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """BGR copy of an RGB frame, shortest side about `SIDE`: reduction by a whole factor is several times quicker."""
+    height, width = frame.shape[:2]
+    factor = max(1, min(height, width) // SIDE)
+    size = (width // factor, height // factor)
+    small = cv2.resize(frame[: size[1] * factor, : size[0] * factor], size, interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_RGB2BGR).astype(np.uint8)
+
+
+def measure(frames: NDArray[np.float32]) -> Transition | None:
+    """Kind and extent of the transition in grey frames (N, h, w); null where both ends show the same shot."""
+    if float(np.abs(frames[-1] - frames[0]).mean()) < MIN_CHANGE:
+        return None
+    contrast = frames.std(axis=(1, 2))
+    turn = int(contrast.argmin())
+    if contrast[turn] < FADE_DIP * min(contrast[: turn + 1].max(), contrast[turn:].max()):
+        before, after = _ramp(contrast[turn::-1]), _ramp(contrast[turn:])
+        if before > 1 or after > 1:
+            return Transition(turn - before + 1, turn + after, "fade")
+        frames = np.delete(frames, turn, axis=0)
+    return _cut_or_dissolve(frames)
+
+
+def _ramp(contrast: NDArray[np.float32]) -> int:
+    """Steps from a blank frame until the contrast stops growing; blank frames at the beginning belong to the ramp."""
+    low, high = contrast[0], contrast.max()
+    steps = int(np.argmax(contrast > low + 0.1 * (high - low)))
+    begin = max(steps - 1, 0)
+    while steps + 1 < contrast.size:
+        mean_step = (contrast[steps] - contrast[begin]) / max(steps - begin, 1)
+        if contrast[steps + 1] - contrast[steps] < 0.3 * mean_step:
+            break
+        steps += 1
+    return steps
+
+
+def _cut_or_dissolve(frames: NDArray[np.float32]) -> Transition | None:
+    """A cut makes most of the whole change in one step; the frames of a dissolve lie near the straight blend."""
+    size = float(np.abs(frames[-1] - frames[0]).mean())
+    position = _position(frames)
+    steps = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2))
+    first_of_new = int(steps.argmax()) + 1
+    if steps.max() > CUT_STEP * size and position[first_of_new] - position[first_of_new - 1] > CUT_STEP / 2:
+        return Transition(first_of_new, first_of_new, "cut")
+    start, end = _between_shots(position)
+    first = max(0, start - CLOSE)
+    start, end = (first + index for index in _between_shots(_position(frames[first : end + CLOSE + 1])))
+    blend = frames[0] + position[start:end, None, None] * (frames[-1] - frames[0])
+    if start >= end or float(np.abs(frames[start:end] - blend).mean()) > MAX_RESIDUAL * size:
+        return None
+    return Transition(start, end, "dissolve")
+
+
+def _position(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Place of every frame on the line from the first (0) to the last one (1)."""
+    change = frames[-1] - frames[0]
+    position: NDArray[np.float32] = np.tensordot(frames - frames[0], change, axes=2) / max((change**2).sum(), 1e-9)
+    return position
+
+
+def _between_shots(position: NDArray[np.float32]) -> tuple[int, int]:
+    """First frame that has left 0 for good, and first that has reached 1."""
+    return int(np.flatnonzero(position < ENDS)[-1]) + 1, int(np.flatnonzero(position > 1 - ENDS)[0])

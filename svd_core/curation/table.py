@@ -1,0 +1,56 @@
+"""The clip table: one row a clip, and one row for every source that was rejected, with its reason."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+SCORES = ("motion", "text_area", "aesthetics", "alignment")
+
+SCHEMA: dict[str, pl.DataType] = {
+    "clip_id": pl.String(),
+    "source": pl.String(),
+    "start_s": pl.Float64(),
+    "end_s": pl.Float64(),
+    "start_pts": pl.Int64(),
+    "end_pts": pl.Int64(),
+    "time_base": pl.String(),
+    "num_frames": pl.Int32(),
+    "fps": pl.Float64(),
+    "width": pl.Int32(),
+    "height": pl.Int32(),
+    **{score: pl.Float64() for score in SCORES},
+    "caption_image": pl.String(),
+    "caption_video": pl.String(),
+    "caption": pl.String(),
+    "camera_motion": pl.String(),
+    "duplicate_of": pl.String(),
+    "shard": pl.String(),
+    "offset": pl.Int64(),
+    "size": pl.Int64(),
+    "error": pl.String(),
+}
+"""Columns of `clips.parquet`. Times are on the source's clock, `end` is exclusive, `offset` and `size` are the bytes of
+the clip's .npy inside `shard`. A rejected source has only `clip_id`, `source` and `error`; a failed score is null."""
+
+TRANSITIONS: dict[str, pl.DataType] = {"source": pl.String(), "frame": pl.Int32(), "kind": pl.String()}
+"""Columns of `transitions.parquet`: `frame` is the first frame of the new shot for a cut, the middle of a fade
+or dissolve otherwise."""
+
+
+def write_table(table: pl.DataFrame, path: Path, *, scratch: Path, methods: dict[str, str] | None = None) -> None:
+    """Write parquet that is the same to the byte for the same rows, visible only when whole.
+
+    `scratch` is a folder on the same file system for the half-written file; `methods` (score -> how it was measured)
+    go into the file's metadata.
+    """
+    half_written = scratch / f"{path.name}.half"
+    table.write_parquet(
+        half_written, compression="zstd", metadata={"methods": json.dumps(methods or {}, sort_keys=True)}
+    )
+    half_written.replace(path)
+
+
+def read_clips(path: Path) -> pl.DataFrame:
+    """Rows of `clips.parquet` that are clips (rejected sources left out). Raises FileNotFoundError."""
+    return pl.read_parquet(path).filter(pl.col("error").is_null())

@@ -1,0 +1,56 @@
+"""A subset: a view of the clip table. It names clips and never copies one."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from svd_core.curation.filters import funnel, id_hash, kept
+from svd_core.curation.table import read_clips, write_table
+from svd_core.settings import Keep, SubsetSettings
+
+
+def make_subset(settings: SubsetSettings, curated: Path, out: Path) -> None:
+    """Write `subset.parquet` (`clip_id`, in the table's order) and `funnel.json` under `out`.
+
+    `settings.sample` draws, without replacement, as many of the kept clips as another predicate keeps: the control
+    that separates quality from size. It is drawn by a hash of (seed, clip id), so it knows neither rows nor scores. Raises
+    ValueError when nothing is kept, or fewer clips than the sample needs.
+    """
+    clips = read_clips(curated / "clips.parquet")
+    subset = clips.filter(pl.Series(kept(clips, settings.keep), dtype=pl.Boolean)).select("clip_id")
+    entries = funnel(clips, settings.keep)
+    if settings.sample is not None:
+        subset, entry = _sample(subset, clips, settings.sample.match, settings.seed)
+        entries.append(entry)
+    if subset.is_empty():
+        raise ValueError(f"the predicate keeps none of {clips.height} clips: {settings.keep!r}")
+    write_table(subset, out / "subset.parquet", scratch=out)
+    report = {"clips": clips.height, "kept": subset.height, "steps": entries}
+    half_written = out / "funnel.json.half"
+    half_written.write_text(json.dumps(report, indent=1) + "\n")
+    half_written.replace(out / "funnel.json")
+
+
+def read_subset(path: Path) -> list[str]:
+    """Clip ids of a subset artifact, in the table's order."""
+    return pl.read_parquet(path / "subset.parquet")["clip_id"].to_list()
+
+
+def _sample(
+    subset: pl.DataFrame, clips: pl.DataFrame, match: Keep, seed: int
+) -> tuple[pl.DataFrame, dict[str, object]]:
+    size = int(kept(clips, match).sum())
+    if size > subset.height:
+        raise ValueError(f"sample.match keeps {size} clips, but only {subset.height} pass `keep` to draw them from")
+    drawn = sorted(subset["clip_id"], key=lambda clip_id: id_hash(clip_id, f"sample-{seed}"))[:size]
+    removed = subset.height - size
+    entry: dict[str, object] = {
+        "axis": "sample",
+        "predicate": f"random, seed {seed}, as many as the matched predicate keeps",
+        "threshold": None,
+        "removed_alone": clips.height - size,
+        "removed_in_sequence": removed,
+        "remaining": size,
+    }
+    return subset.filter(pl.col("clip_id").is_in(drawn)), entry
