@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -136,7 +137,7 @@ def facts(node: Node, report: StatusFile) -> dict[str, Any]:
         "parents": dict(node.parents),
         "source": source_digest(node.stage),
         "code": code_revision(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": versions(PACKAGES),
         "machine": machine(),
         "seconds": round(report.spent_s, 3),
         "accelerator_seconds": round(report.spent_s * accelerators(), 3),
@@ -164,6 +165,11 @@ def code_revision() -> str:
         return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "version " + importlib.metadata.version("svd-ablations")
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Installed versions of packages."""
+    return {name: importlib.metadata.version(name) for name in packages}
 
 
 def machine() -> dict[str, Any]:

@@ -10,11 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.metrics.names import METRICS
-
 from ablations.errors import PlanError
 from ablations.spec import Spec
 from ablations.stages import STAGES, Node, experiment
+from bench.settings import required_weights
 from svd_core.encoders import weights
 from svd_core.settings import Settings
 
@@ -85,7 +84,7 @@ def needed_weights(stage: str, settings: Mapping[str, Any]) -> list[str]:
     if stage == "reference_features":
         names.append(settings["encoder"])
     if stage == "score":
-        names += [name for metric in settings["metrics"] for name in METRICS[metric].weights]
+        names += required_weights(settings["metrics"])
     return sorted(set(names))
 
 

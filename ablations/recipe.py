@@ -2,9 +2,9 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from ablations.document import Document, Origins, Place, submodel, validate
 from ablations.errors import nearest
@@ -42,6 +42,15 @@ class Recipe(Settings):
     pretrain_videos: VideoPretrainingSettings
     sample: SampleSettings
     score: ScoreSettings
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        """Generated and reference clips must be of one length and size."""
+        for name in ("frames", "resolution"):
+            ours, theirs = getattr(self.curate, name), getattr(self.reference, name)
+            if ours != theirs:
+                raise ValueError(f"curate.{name} is {ours} but reference.{name} is {theirs}; they must be equal")
+        return self
 
     def with_seed(self, seed: int) -> "Recipe":
         """This recipe for one run. A subset that draws nothing at random is the same for every seed."""

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from bench.metrics.names import METRICS
 from pydantic import Field, StringConstraints
 
 from ablations.document import Document, Origins, validate
 from ablations.errors import AblateError, nearest
 from ablations.recipe import Override, Recipe, build, merged, overrides
+from bench.settings import METRICS
 from svd_core.settings import Settings
 
 HOME = Path(__file__).parent

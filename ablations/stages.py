@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.metrics.names import encoders
-
 from ablations.recipe import Recipe
-from bench.settings import ReferenceFeaturesSettings, ScoreSettings
+from bench.settings import ReferenceFeaturesSettings, ScoreSettings, reference_encoders
 from svd_core import settings as s
 from svd_core.progress import Progress
 
@@ -179,7 +177,7 @@ def experiment(recipe: Recipe, add: Add) -> dict[str, Node]:
         f"features:{encoder}": add(
             "reference_features", ReferenceFeaturesSettings(encoder=encoder), reference=reference
         )
-        for encoder in encoders(recipe.score.metrics)
+        for encoder in reference_encoders(recipe.score.metrics)
     }
     if "toy_clip_score" in recipe.score.metrics:
         judges["score_encoder"] = score_encoder

@@ -1,0 +1,163 @@
+"""Filling a report's data from the store: what is there, and for what is not, why."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from ablations.artifacts import Store, read_json
+from ablations.job import PACKAGES, code_revision, machine, versions
+from ablations.plan import Graph
+from ablations.report.result import AblationResult, Arm, Cost, Curation, FunnelStep, Provenance, Run, read_scores
+from ablations.spec import Spec
+from ablations.status import row
+from bench.curation import axis_auc, cut_f1, kept_quality
+
+
+def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
+    """Everything that the report of a spec draws, from the artifacts that are there."""
+    tables = Tables(spec, graph, store)
+    return AblationResult(
+        name=spec.name,
+        question=spec.question,
+        paper=spec.paper or None,
+        scale=spec.scale,
+        primary=spec.primary,
+        metrics=spec.metrics,
+        baseline=spec.baseline,
+        arms=tuple(arm(name, spec, graph, store, tables) for name in spec.arms),
+        seeds=spec.seeds,
+        runs=tuple(run(name, seed, graph, store) for name, seed in spec.runs()),
+        provenance=provenance(spec, graph, store),
+        curation=tables.curation,
+        reference=present(store, shared(graph, "reference")),
+        costs=costs(graph, store),
+        planned_seconds=sum(spec.core_seconds.get(node.stage, 0.0) for node in graph.nodes.values()) or None,
+    )
+
+
+def shared(graph: Graph, role: str) -> str:
+    """The artifact that plays a role in the first run: for roles that all arms share."""
+    return next(iter(graph.runs.values()))[role]
+
+
+def present(store: Store, key: str) -> Path | None:
+    """The artifact's folder if it is finished."""
+    return store.artifact(key) if store.has(key) else None
+
+
+class Tables:
+    """The clip table and the planted truth, read once; both None where curation is not done."""
+
+    def __init__(self, spec: Spec, graph: Graph, store: Store) -> None:
+        corpus, curated = present(store, shared(graph, "corpus")), present(store, shared(graph, "curate"))
+        self.clips = pl.read_parquet(curated / "clips.parquet") if curated else None
+        self.truth = pl.read_parquet(corpus / "truth.parquet") if corpus else None
+        self.curation = None
+        if curated and self.clips is not None and self.truth is not None:
+            scores = cut_f1(pl.read_parquet(curated / "transitions.parquet"), self.truth)
+            self.curation = Curation(
+                sources=self.clips["source"].n_unique(),
+                clips=self.clips.filter(pl.col("error").is_null()).height,
+                table=curated / "clips.parquet",
+                cut_f1={kind: entry["f1"] for kind, entry in scores.items()},
+                auc=axis_auc(self.clips, self.truth),
+            )
+
+    def quality(self, kept: list[str]) -> Mapping[str, float | None]:
+        """Precision and recall of a kept set against the truth; empty if that cannot be told."""
+        if self.clips is None or self.truth is None:
+            return {}
+        return kept_quality(self.clips, kept, self.truth)
+
+
+def arm(name: str, spec: Spec, graph: Graph, store: Store, tables: Tables) -> Arm:
+    """One arm with its subset. A subset drawn anew for every seed is described by the first seed's."""
+    subset = present(store, graph.runs[name, spec.seeds[0]]["subset"])
+    samples = spec.arms[name].pretrain_videos.samples
+    if subset is None:
+        return Arm(name, spec.overrides[name], samples=samples)
+    funnel = read_json(subset / "funnel.json")
+    kept = pl.read_parquet(subset / "subset.parquet")["clip_id"].to_list()
+    quality = tables.quality(kept)
+    return Arm(
+        name,
+        spec.overrides[name],
+        kept=len(kept),
+        funnel=tuple(FunnelStep(**step) for step in funnel["steps"]),
+        precision=quality.get("precision"),
+        recall=quality.get("recall"),
+        samples=samples,
+    )
+
+
+def run(name: str, seed: int, graph: Graph, store: Store) -> Run:
+    """One run's scores and files, or why it has none."""
+    roles = graph.runs[name, seed]
+    videos = present(store, roles["pretrain_videos"])
+    log = videos / "metrics.jsonl" if videos else None
+    samples = present(store, roles["sample"])
+    scored = present(store, roles["score"])
+    if scored is None:
+        return Run(name, seed, samples=samples, log=log, missing=why_missing(roles["score"], graph, store))
+    scores = read_scores(scored / "scores.json")
+    return Run(name, seed, scores, per_clip=scored / "per_clip.parquet", samples=samples, log=log)
+
+
+def why_missing(key: str, graph: Graph, store: Store) -> str:
+    """The first stage on the way to this one that is not done, and what became of it."""
+    way = graph.closure([key])
+    rows = (row(k, graph.nodes[k].stage, "", store) for k in graph.nodes if k in way)
+    unmade = [entry for entry in rows if entry.state != "done"]
+    first = next((entry for entry in unmade if entry.state != "waiting"), unmade[0])
+    return f"{first.stage} {first.state}" + (f": {first.error}" if first.error else "")
+
+
+def costs(graph: Graph, store: Store) -> tuple[Cost, ...]:
+    """Seconds by kind of stage, as the manifests tell them: what it took to make each, whenever that was."""
+    rows = []
+    for stage in dict.fromkeys(node.stage for node in graph.nodes.values()):
+        keys = [key for key, node in graph.nodes.items() if node.stage == stage and store.has(key)]
+        seconds = sum(float(store.manifest(key)["seconds"]) for key in keys)
+        rows.append(Cost(stage, runs=len(keys), reused=0, seconds=seconds))
+    return tuple(rows)
+
+
+def provenance(spec: Spec, graph: Graph, store: Store) -> Provenance:
+    """What it takes to do it again."""
+    revision = code_revision()
+    scale = "" if spec.scale == "laptop" else f" --scale {spec.scale}"
+    return Provenance(
+        spec_path=spec.path.name,
+        spec_text=spec.text,
+        revision=revision.removesuffix("+changes"),
+        dirty=revision.endswith("+changes"),
+        packages=versions(PACKAGES),
+        machine={name: str(value) for name, value in machine().items()},
+        fingerprints=fingerprints(graph),
+        commands=("python -m pip install nox", f"nox -s ablate -- {spec.name}{scale}"),
+        notes=notes(spec),
+    )
+
+
+def fingerprints(graph: Graph) -> dict[str, str]:
+    """Fingerprint of every stage, shared ones once."""
+    named: dict[str, str] = {}
+    for (arm_name, seed), roles in graph.runs.items():
+        for role, key in roles.items():
+            if key not in named.values():
+                name = role if key == shared(graph, role) else f"{role} · {arm_name} · seed {seed}"
+                named[name] = key
+    return {name: key.rpartition("-")[2] for name, key in named.items()}
+
+
+def notes(spec: Spec) -> tuple[str, ...]:
+    """What a reader must know to judge the numbers."""
+    stage_i = spec.arms[spec.baseline].pretrain_images
+    return (
+        f"Stage I (image pretraining, {stage_i.samples:,} samples) has one fixed seed, {stage_i.seed}, and is shared by all "
+        "arms and seeds: intervals speak of video training and sampling, not of image pretraining.",
+        "All arms train for equally many samples, so a smaller subset is repeated more often.",
+        "Prompts are the captions of held-out clips that no arm trains on; the same seed gives the same prompts, data "
+        "order and noise in every arm.",
+    )
