@@ -3,7 +3,7 @@
 Paper, §3 and appendix: a cascade of detectors at different frame rates and thresholds, so that slow transitions are
 caught as well as hard cuts; which ones is unpublished. Here: Adaptive at every frame (hard cuts), Threshold from below
 and above at every frame (fades through black and white), Histogram and Content on a few frames a second, where a slow
-change looks like a cut. The detectors only point at a change. Its kind and extent are measured on grey thumbnails.
+change looks like a cut. The detectors only point at a change. Its kind and extent are measured on thumbnails.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from scenedetect import (
 )
 
 Kind = Literal["cut", "fade", "dissolve"]
-Thumbnail = NDArray[np.float32]
+Thumbnail = NDArray[np.uint8]
 
 SIDE = 24
 """Shortest side of the thumbnails that all of this sees, in pixels."""
@@ -64,7 +64,7 @@ class Transition:
 class Cascade:
     """Feed frames in order with `push`; transitions come out about one second later, the rest from `finish`.
 
-    Memory grows by one thumbnail (about a kilobyte) a frame of the current shot.
+    Memory grows by one thumbnail (a few kilobytes) a frame of the current shot.
     """
 
     def __init__(self, fps: float) -> None:
@@ -89,7 +89,7 @@ class Cascade:
     def push(self, frame: NDArray[np.uint8]) -> Iterator[Transition]:
         """Take the next frame, uint8 RGB (H, W, 3); yield the transitions that are now certain, in order."""
         small = thumbnail(frame)
-        self.thumbnails.append(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32))
+        self.thumbnails.append(small)
         detectors = self.fast + (self.slow if self.count % self.slow_step == 0 else [])
         timecode = FrameTimecode(self.count, self.fps)
         for detector in detectors:
@@ -122,7 +122,7 @@ class Cascade:
         """Transition around `point`, and the last frame that was looked at."""
         first = max(self.shot_start, point - self.horizon)
         last = self.count - 1
-        found = measure(np.stack(self.thumbnails[first - self.shot_start :]))
+        found = measure(np.stack(self.thumbnails[first - self.shot_start :]).astype(np.float32))
         return (None if found is None else Transition(found.start + first, found.end + first, found.kind)), last
 
     def _forget(self, end: int) -> None:
@@ -140,10 +140,10 @@ def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def measure(frames: NDArray[np.float32]) -> Transition | None:
-    """Kind and extent of the transition in grey frames (N, h, w); null where both ends show the same shot."""
+    """Kind and extent of the transition in colour frames (N, h, w, 3); null where both ends show the same shot."""
     if float(np.abs(frames[-1] - frames[0]).mean()) < MIN_CHANGE:
         return None
-    contrast = frames.std(axis=(1, 2))
+    contrast = frames.mean(axis=3).std(axis=(1, 2))
     turn = int(contrast.argmin())
     if contrast[turn] < FADE_DIP * min(contrast[: turn + 1].max(), contrast[turn:].max()):
         before, after = _ramp(contrast[turn::-1]), _ramp(contrast[turn:])
@@ -170,14 +170,14 @@ def _cut_or_dissolve(frames: NDArray[np.float32]) -> Transition | None:
     """A cut makes most of the whole change in one step; the frames of a dissolve lie near the straight blend."""
     size = float(np.abs(frames[-1] - frames[0]).mean())
     position = _position(frames)
-    steps = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2))
+    steps = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
     first_of_new = int(steps.argmax()) + 1
     if steps.max() > CUT_STEP * size and position[first_of_new] - position[first_of_new - 1] > CUT_STEP / 2:
         return Transition(first_of_new, first_of_new, "cut")
     start, end = _between_shots(position)
     first = max(0, start - CLOSE)
     start, end = (first + index for index in _between_shots(_position(frames[first : end + CLOSE + 1])))
-    blend = frames[0] + position[start:end, None, None] * (frames[-1] - frames[0])
+    blend = frames[0] + position[start:end, None, None, None] * (frames[-1] - frames[0])
     if start >= end or float(np.abs(frames[start:end] - blend).mean()) > MAX_RESIDUAL * size:
         return None
     return Transition(start, end, "dissolve")
@@ -186,7 +186,7 @@ def _cut_or_dissolve(frames: NDArray[np.float32]) -> Transition | None:
 def _position(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """Place of every frame on the line from the first (0) to the last one (1)."""
     change = frames[-1] - frames[0]
-    position: NDArray[np.float32] = np.tensordot(frames - frames[0], change, axes=2) / max((change**2).sum(), 1e-9)
+    position: NDArray[np.float32] = np.tensordot(frames - frames[0], change, axes=3) / max((change**2).sum(), 1e-9)
     return position
 
 

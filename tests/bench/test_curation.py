@@ -16,7 +16,9 @@ def truth() -> pl.DataFrame:
         ("b", 0, 0, 40, "start", False),
         ("b", 1, 48, 90, "dissolve", True),
     ]
-    table = pl.DataFrame(rows, schema=["source", "shot", "start_frame", "end_frame", "transition", "good"], orient="row")
+    table = pl.DataFrame(
+        rows, schema=["source", "shot", "start_frame", "end_frame", "transition", "good"], orient="row"
+    )
     defects = [~pl.col("good").alias("bad")]
     return table.with_columns(fps=pl.lit(FPS)).with_columns(
         *[defects[0].alias(name) for name in ("static", "text", "poor_looks", "wrong_caption")]

@@ -33,14 +33,18 @@ def ids(clips: pl.DataFrame, keep: Keep) -> set[str]:
 
 
 @given(columns, shares)
-def test_exactly_the_share_is_dropped_whatever_the_ties(pairs: list[tuple[float | None, float | None]], share: float) -> None:
+def test_exactly_the_share_is_dropped_whatever_the_ties(
+    pairs: list[tuple[float | None, float | None]], share: float
+) -> None:
     scored = sum(motion is not None for motion, _ in pairs)
     left = ids(table(pairs), Keep(motion=Percentile(drop_lowest=share)))
     assert len(left) == scored - int(np.floor(share * scored + 0.5))
 
 
 @given(columns, shares)
-def test_nothing_kept_scores_below_anything_dropped(pairs: list[tuple[float | None, float | None]], share: float) -> None:
+def test_nothing_kept_scores_below_anything_dropped(
+    pairs: list[tuple[float | None, float | None]], share: float
+) -> None:
     clips = table(pairs).drop_nulls("motion")
     mask = kept(clips, Keep(motion=Percentile(drop_lowest=share)))
     motion = clips["motion"].to_numpy()
@@ -59,7 +63,9 @@ def test_a_larger_share_keeps_a_subset(
 
 
 @given(columns, shares, st.randoms(use_true_random=False))
-def test_the_order_of_rows_does_not_matter(pairs: list[tuple[float | None, float | None]], share: float, random) -> None:  # type: ignore[no-untyped-def]
+def test_the_order_of_rows_does_not_matter(
+    pairs: list[tuple[float | None, float | None]], share: float, random
+) -> None:  # type: ignore[no-untyped-def]
     clips = table(pairs)
     order = list(range(clips.height))
     random.shuffle(order)
