@@ -129,7 +129,7 @@ def _merge(parts: list[Part], settings: CurationSettings, out: Path) -> None:
     )
     transitions = pl.concat([pl.read_parquet(part.transitions) for part in parts])
     write_table(transitions, out / "transitions.parquet", scratch=scratch)
-    rows = pl.concat([scored, table.filter(~is_clip)]).sort("clip_id").select(SCHEMA)
+    rows = pl.concat([scored, table.filter(~is_clip)]).sort("clip_id").select(SCHEMA.keys())
     write_table(rows, out / "clips.parquet", scratch=scratch, methods=_methods(settings))
 
 
