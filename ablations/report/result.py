@@ -101,7 +101,8 @@ class Run:
 @dataclass(frozen=True)
 class Curation:
     """How the corpus became clips. `table` is `clips.parquet`; `cut_f1` has one entry a kind of transition, `auc` one
-    an axis (the score against its planted defect)."""
+    an axis (the score against its planted defect).
+    """
 
     sources: int
     clips: int
@@ -138,7 +139,8 @@ class Provenance:
 @dataclass(frozen=True)
 class AblationResult:
     """A whole ablation. `metrics` are keys in the order of the spec, `arms` too; `runs` holds every arm and seed,
-    missing ones included. `reference` is a folder with `clips.safetensors`, whose i-th clip has the i-th prompt."""
+    missing ones included. `reference` is a folder with `clips.safetensors`, whose i-th clip has the i-th prompt.
+    """
 
     name: str
     question: str

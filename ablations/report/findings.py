@@ -1,0 +1,68 @@
+"""The numbers of an ablation, worked out once for tables, figures and page."""
+
+from functools import cached_property
+from statistics import fmean, stdev
+
+from ablations.report.result import AblationResult
+from ablations.report.wording import ARROWS, decimals, verdict
+from ablations.statistics import Comparison, PairedDifference, compare, measured, paired_difference
+
+
+class Findings:
+    """Verdicts, paired differences and how they are written. Every property is computed at most once."""
+
+    def __init__(self, result: AblationResult) -> None:
+        self.result = result
+        self.others = tuple(arm.name for arm in result.arms if arm.name != result.baseline)
+
+    @cached_property
+    def comparisons(self) -> dict[str, Comparison]:
+        """Arm to verdict on the primary metric; the declared family is every arm but the baseline."""
+        protocol = self.result.protocol(self.result.primary)
+        direction = protocol.direction if protocol else "lower"
+        return compare(self.result.scores(self.result.primary), self.result.baseline, direction)
+
+    @cached_property
+    def values(self) -> dict[str, dict[str, list[float]]]:
+        """Metric to arm to the seeds' measured values."""
+        metrics = self.result.metrics
+        return {m: {arm: list(measured(s).values()) for arm, s in self.result.scores(m).items()} for m in metrics}
+
+    @cached_property
+    def differences(self) -> dict[str, dict[str, PairedDifference]]:
+        """Metric to arm to its paired difference with the baseline."""
+        baseline, metrics = self.result.baseline, self.result.metrics
+        scores = {metric: self.result.scores(metric) for metric in metrics}
+        return {
+            m: {arm: paired_difference(arm, scores[m][arm], baseline, scores[m][baseline]) for arm in self.others}
+            for m in metrics
+        }
+
+    def places(self, metric: str) -> int:
+        """Digits after the point in all of this metric's cells."""
+        values = [v for v in self.values[metric].values() if v]
+        return decimals([stdev(v) for v in values if len(v) > 1], [fmean(v) for v in values])
+
+    def name(self, metric: str) -> str:
+        """The metric's name in full, such as `FVD[i3d-k400]`."""
+        protocol = self.result.protocol(metric)
+        return protocol.name if protocol else metric
+
+    def label(self, metric: str) -> str:
+        """Name and direction, such as `FVD[i3d-k400] ↓`."""
+        protocol = self.result.protocol(metric)
+        return f"{protocol.name} {ARROWS[protocol.direction]}" if protocol else metric
+
+    @property
+    def leaders(self) -> set[str]:
+        """Arms set in bold: those better than the baseline, or the baseline if every other arm is worse."""
+        words = {arm: c.verdict for arm, c in self.comparisons.items()}
+        if words and set(words.values()) == {"worse"}:
+            return {self.result.baseline}
+        return {arm for arm, word in words.items() if word == "better"}
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """One finding an arm, in words."""
+        primary = self.result.primary
+        return tuple(verdict(c, self.name(primary), self.places(primary)) for c in self.comparisons.values())

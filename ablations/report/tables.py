@@ -1,0 +1,165 @@
+"""One table model, many outputs: Markdown, LaTeX and HTML lay out the same cells.
+
+No cell, caption or note holds a time or a path, so that tables of repeated runs are equal to the byte. What things cost
+is a file of its own.
+"""
+
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from ablations.report.findings import Findings
+from ablations.report.result import AblationResult, Score
+from ablations.report.wording import number, percent
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One piece of text; `bold` where the verdict allows it."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A rectangle of cells. The first column is text, the others are figures."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What every format shows: the finding in words, two panels, and what a reader must know to trust them."""
+
+    name: str
+    question: str
+    verdicts: tuple[str, ...]
+    caption: str
+    panels: tuple[Panel, ...]
+    notes: tuple[str, ...]
+
+
+def build_table(findings: Findings) -> Table:
+    """The table model of an ablation."""
+    result = findings.result
+    panels = (score_panel(findings), difference_panel(findings)) if findings.others else (score_panel(findings),)
+    return Table(
+        result.name, result.question, findings.verdicts, caption(findings), panels, (*reading(findings), *gaps(result))
+    )
+
+
+def score_panel(findings: Findings) -> Panel:
+    """Mean ± standard deviation over seeds, one row an arm."""
+    result = findings.result
+    header = ("Arm", "Clips", *(findings.label(metric) for metric in result.metrics))
+    rows = []
+    for arm in result.arms:
+        cells = [Cell(arm.name), Cell("–" if arm.kept is None else str(arm.kept))]
+        for metric in result.metrics:
+            bold = metric == result.primary and arm.name in findings.leaders
+            cells.append(Cell(_mean(findings, metric, arm.name), bold))
+        rows.append(tuple(cells))
+    return Panel("Mean ± standard deviation over seeds", header, tuple(rows))
+
+
+def _mean(findings: Findings, metric: str, arm: str) -> str:
+    values, places = findings.values[metric][arm], findings.places(metric)
+    if not values:
+        return "–"
+    text = number(fmean(values), places)
+    if len(values) > 1:
+        text += f" ± {number(stdev(values), places)}"
+    return text if len(values) == len(findings.result.seeds) else f"{text} (n = {len(values)})"
+
+
+def difference_panel(findings: Findings) -> Panel:
+    """Paired differences with intervals, and the verdict on the primary metric; one row an arm but the baseline."""
+    result = findings.result
+    others = [metric for metric in result.metrics if metric != result.primary]
+    header = ("Arm", findings.label(result.primary), "Verdict", *(findings.label(metric) for metric in others))
+    rows = []
+    for arm, comparison in findings.comparisons.items():
+        decided = comparison.verdict != "inconclusive"
+        first = [Cell(arm), Cell(_difference(findings, result.primary, arm)), Cell(comparison.verdict, decided)]
+        rows.append((*first, *(Cell(_difference(findings, metric, arm)) for metric in others)))
+    return Panel(f"Difference from {result.baseline}, paired by seed [interval]", header, tuple(rows))
+
+
+def _difference(findings: Findings, metric: str, arm: str) -> str:
+    difference = findings.differences[metric][arm]
+    primary = metric == findings.result.primary
+    interval = findings.comparisons[arm].interval if primary else difference.interval
+    places = findings.places(metric)
+    if difference.mean is None:
+        return "–"
+    text = number(difference.mean, places, signed=True)
+    if interval is None:
+        return text
+    return f"{text} [{number(interval.low, places, signed=True)}, {number(interval.high, places, signed=True)}]"
+
+
+def caption(findings: Findings) -> str:
+    """What was measured, on how much, with what."""
+    result = findings.result
+    seeds = ", ".join(map(str, result.seeds))
+    protocols = {metric: p for metric in result.metrics if (p := result.protocol(metric))}
+    parts = [f"{result.question} Seed{'s' if len(result.seeds) > 1 else ''} {seeds}; scale {result.scale}."]
+    sizes = {metric: _size(protocol) for metric, protocol in protocols.items()}
+    for size in dict.fromkeys(sizes.values()):
+        if size:
+            named = [protocols[m].name for m, s in sizes.items() if s == size]
+            parts.append(f"{'All metrics' if len(named) == len(result.metrics) else ', '.join(named)}: {size}.")
+    encoders = [f"{p.name} by {p.encoder}{_digest(p)}" for p in protocols.values() if p.encoder]
+    if encoders:
+        parts.append(f"Encoders: {'; '.join(encoders)}.")
+    return " ".join(parts)
+
+
+def _size(score: Score) -> str:
+    parts = []
+    if score.n is not None:
+        parts.append(f"n = {score.n} generated clips a run")
+    if score.n_reference is not None:
+        parts.append(f"against {score.n_reference} reference clips")
+    if score.frames is not None and score.resolution is not None:
+        parts.append(f"of {score.frames} frames at {score.resolution} × {score.resolution} pixels")
+    return " ".join(parts)
+
+
+def _digest(score: Score) -> str:
+    return f" (weights {score.weights[:8]})" if score.weights else ""
+
+
+def reading(findings: Findings) -> list[str]:
+    """How the panels are to be read."""
+    notes = []
+    if findings.others:
+        levels = {arm: c.interval.level for arm, c in findings.comparisons.items() if c.interval}
+        own = "; ".join(f"{arm} {percent(level)}" for arm, level in levels.items())
+        family = f"the {len(findings.others)} arms" if len(findings.others) > 1 else "the one arm"
+        notes.append(
+            f"The verdict rests on {findings.name(findings.result.primary)} alone: a paired t interval over seeds with "
+            f"Holm's correction over {family} compared. Its interval has the confidence level of the arm's own Holm "
+            f"step{f' ({own})' if own else ''} and excludes zero exactly where the verdict is better or worse."
+        )
+        notes.append(
+            "All other metrics are descriptive: unadjusted 95 % intervals, no verdict. "
+            "Bold: decided by the verdict, never by rank alone."
+        )
+    return notes
+
+
+def gaps(result: AblationResult) -> list[str]:
+    """Every value that a mean had to do without, and why."""
+    notes = []
+    for run in result.runs:
+        reasons: dict[str, list[str]] = {}
+        for metric in result.metrics:
+            if (reason := run.reason(metric)) is not None:
+                reasons.setdefault(reason, []).append(metric)
+        for reason, metrics in reasons.items():
+            what = "" if len(metrics) == len(result.metrics) else f" {', '.join(metrics)}"
+            notes.append(f"Missing: {run.arm}, seed {run.seed}{what} ({reason}).")
+    return notes

@@ -1,0 +1,119 @@
+import pytest
+
+from ablations import plan as planning
+from ablations.artifacts import Store
+from ablations.errors import PlanError
+from ablations.plan import check_weights, fingerprint, plan, source_digest
+from ablations.run import changed_settings, remember
+from ablations.spec import load
+from ablations.stages import STAGES
+
+ARM = """
+  fourth:
+    subset.keep: {motion: {drop_lowest: 0.5}}
+primary: fvd"""
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return load("data_curation")
+
+
+@pytest.fixture
+def edited(tmp_path, spec):
+    def edit(old, new):
+        path = tmp_path / "data_curation.yaml"
+        assert old in spec.text
+        path.write_text(spec.text.replace(old, new))
+        return load(str(path))
+
+    return edit
+
+
+def stages_by_kind(graph):
+    return {stage: [k for k, n in graph.nodes.items() if n.stage == stage] for stage in STAGES}
+
+
+def test_arms_share_everything_before_the_subset(spec):
+    kinds = {stage: len(keys) for stage, keys in stages_by_kind(plan(spec)).items()}
+    assert kinds["corpus"] == kinds["curate"] == kinds["encode"] == kinds["pretrain_images"] == 1
+    assert kinds["text_image_encoder"] == 2
+    assert kinds["reference_features"] == 2
+    assert kinds["subset"] == 5  # unfiltered, filtered, and a random one for each seed
+    assert kinds["pretrain_videos"] == kinds["sample"] == kinds["score"] == 9
+
+
+def test_the_filtering_and_the_scoring_encoder_differ(spec):
+    graph = plan(spec)
+    roles = next(iter(graph.runs.values()))
+    curating = graph.nodes[graph.nodes[roles["curate"]].parents["filter_encoder"]].settings
+    scoring = graph.nodes[graph.nodes[roles["score"]].parents["score_encoder"]].settings
+    assert curating["split"] != scoring["split"]
+    assert curating["seed"] != scoring["seed"]
+
+
+def test_a_fourth_arm_adds_only_its_own_stages(spec, edited):
+    before = plan(spec).nodes
+    after = plan(edited("\nprimary: fvd", ARM)).nodes
+    assert set(before) < set(after)
+    new = [after[key].stage for key in set(after) - set(before)]
+    assert sorted(new) == sorted(["subset"] + ["pretrain_videos", "sample", "score"] * 3)
+
+
+def test_names_and_words_are_no_part_of_a_fingerprint(spec, edited):
+    assert set(plan(edited("question: Does", "question: Why does")).nodes) == set(plan(spec).nodes)
+    assert set(plan(edited("same_size_random", "as_few")).nodes) == set(plan(spec).nodes)
+
+
+def test_every_setting_changes_the_fingerprint_of_its_stage_and_what_follows(spec, edited):
+    before = plan(spec)
+    after = plan(edited("unfiltered: {}", "unfiltered: {pretrain_videos.lr: 0.0003}"))
+    run = ("unfiltered", 0)
+    changed = {role for role in before.runs[run] if before.runs[run][role] != after.runs[run][role]}
+    assert changed == {"pretrain_videos", "sample", "score"}
+    assert before.runs["filtered", 0] == after.runs["filtered", 0]
+
+
+def test_version_and_weights_are_part_of_a_fingerprint(monkeypatch):
+    before = fingerprint("reference_features", {"encoder": "i3d_k400"}, {})
+    monkeypatch.setattr(planning, "weights_digest", lambda name: "other")
+    assert fingerprint("reference_features", {"encoder": "i3d_k400"}, {}) != before
+
+
+def test_unequal_clip_lengths_are_refused(edited):
+    with pytest.raises(Exception, match=r"curate.frames is 10 but reference.frames is 12"):
+        edited("unfiltered: {}", "unfiltered: {reference.frames: 12}")
+
+
+def test_missing_weights_name_file_digest_and_command(spec, monkeypatch, tmp_path):
+    monkeypatch.setenv("ABLATE_WEIGHTS", str(tmp_path))
+    with pytest.raises(PlanError) as caught:
+        check_weights(plan(spec))
+    for name in ("i3d_k400", "vgg16", "ppocr_det"):
+        assert f"ablate weights fetch {name}" in str(caught.value)
+    assert "sha256" in str(caught.value)
+
+
+def test_weights_that_only_the_user_has_are_refused_not_replaced(edited, monkeypatch, tmp_path):
+    monkeypatch.setenv("ABLATE_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(PlanError, match="clip"):
+        check_weights(plan(edited("[fvd, fd_vgg16", "[clip_score, fvd, fd_vgg16")))
+
+
+def test_a_changed_setting_is_told_as_a_diff(spec, edited, tmp_path):
+    store = Store(tmp_path / "store")
+    remember(spec, plan(spec), store)
+    assert changed_settings(spec, plan(spec), store) == []
+    new = edited("unfiltered: {}", "unfiltered: {pretrain_videos.lr: 0.0003}")
+    assert changed_settings(new, plan(new), store) == [
+        f"pretrain_videos.lr: {spec.arms['unfiltered'].pretrain_videos.lr!r} → 0.0003"
+    ]
+
+
+def test_the_source_digest_follows_imports():
+    digests = {stage: source_digest(stage) for stage in STAGES}
+    assert len(set(digests.values())) == len(STAGES)
+    found = planning.reachable(["bench.score"])
+    assert "svd_core.encoders.i3d" in found
+    assert not any(name.startswith("ablations") for name in found)

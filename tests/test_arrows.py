@@ -1,0 +1,45 @@
+"""The design's arrows: ablations → bench → svd_core, and bench takes only encoders and video reading from svd_core."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FREE = ("svd_core.settings", "svd_core.progress")
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "svd_core").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_svd_core_imports_nothing_above_it(path):
+    assert [name for name in imported(path) if name.split(".")[0] in ("bench", "ablations")] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_bench_takes_only_encoders_and_video_reading(path):
+    if "performance" in path.parts:
+        return
+    allowed = (*FREE, "svd_core.encoders", "svd_core.data.video")
+    names = [name for name in imported(path) if name.split(".")[0] in ("svd_core", "ablations")]
+    assert [name for name in names if not name.startswith(allowed)] == []
+
+
+def test_the_command_loads_nothing_heavy_at_import():
+    heavy = {"torch", "polars", "pydantic", "submitit", "matplotlib", "diffusers", "numpy", "rich"}
+    assert not heavy & {name.split(".")[0] for name in top_level(ROOT / "ablations" / "cli.py")}
+
+
+def top_level(path):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom):
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
