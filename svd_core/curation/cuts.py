@@ -33,18 +33,20 @@ SLOW_FPS = 4.0
 """Frame rate of the detectors for slow transitions."""
 WEIGHTS = ContentDetector.Components(delta_hue=0.0, delta_sat=0.5, delta_lum=1.0)
 """No hue: it is noise where colours are pale."""
-MIN_CHANGE = 6.0
-"""Mean absolute grey-level difference between the shots on both sides; less is a flash or motion, not a transition."""
+MIN_CHANGE = 8.0
+"""Mean absolute difference in levels (0 … 255) between two shots; less is a flash or motion, not a transition."""
 FADE_DIP = 0.35
 """A fade takes the contrast below this share of the contrast of both shots."""
 CUT_STEP = 0.6
 """Share of the whole change that a hard cut makes in one step."""
 CLOSE = 3
 """Frames on both sides of a dissolve within which it is measured again: motion in the shots blurs its ends."""
-ENDS = 0.08
-"""Share of the way within which a frame still counts as part of a shot."""
-MAX_RESIDUAL = 0.35
-"""Largest distance of dissolving frames from the straight blend, as a share of the whole change."""
+MAX_MOTION = 0.7
+"""Motion beside a dissolve changes frames by at most this share of what the dissolve does."""
+SHORTEST = 3
+"""Steps of the shortest dissolve."""
+MAX_BEND = 0.15
+"""Largest distance of a dissolve's frames from the straight blend, as a share of the whole change: motion bends more."""
 
 
 @dataclass(frozen=True)
@@ -167,29 +169,33 @@ def _ramp(contrast: NDArray[np.float32]) -> int:
 
 
 def _cut_or_dissolve(frames: NDArray[np.float32]) -> Transition | None:
-    """A cut makes most of the whole change in one step; the frames of a dissolve lie near the straight blend."""
+    """A cut makes most of the whole change in one step. A dissolve is a run of larger, equal steps."""
     size = float(np.abs(frames[-1] - frames[0]).mean())
-    position = _position(frames)
-    steps = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
-    first_of_new = int(steps.argmax()) + 1
-    if steps.max() > CUT_STEP * size and position[first_of_new] - position[first_of_new - 1] > CUT_STEP / 2:
-        return Transition(first_of_new, first_of_new, "cut")
-    start, end = _between_shots(position)
-    first = max(0, start - CLOSE)
-    start, end = (first + index for index in _between_shots(_position(frames[first : end + CLOSE + 1])))
-    blend = frames[0] + position[start:end, None, None, None] * (frames[-1] - frames[0])
-    if start >= end or float(np.abs(frames[start:end] - blend).mean()) > MAX_RESIDUAL * size:
+    steps = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))  # steps[i] leads from frame i to frame i + 1
+    largest = int(steps.argmax())
+    if steps[largest] > CUT_STEP * size:
+        return Transition(largest + 1, largest + 1, "cut")
+    if steps.size < SHORTEST:
         return None
-    return Transition(start, end, "dissolve")
+    middle = int(np.convolve(steps, np.ones(SHORTEST), mode="same").argmax())
+    height = float(steps[max(0, middle - 1) : middle + 2].mean())
+    start, end = middle - _run(steps[middle::-1], height), middle + _run(steps[middle:], height)
+    if end - start < SHORTEST - 1 or not _is_blend(frames[start : end + 2]):
+        return None
+    return Transition(start + 1, end + 1, "dissolve")
 
 
-def _position(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Place of every frame on the line from the first (0) to the last one (1)."""
+def _is_blend(frames: NDArray[np.float32]) -> bool:
+    """Whether all frames lie on the straight way, at even steps, from the first to a clearly different last one."""
     change = frames[-1] - frames[0]
-    position: NDArray[np.float32] = np.tensordot(frames - frames[0], change, axes=3) / max((change**2).sum(), 1e-9)
-    return position
+    size = float(np.abs(change).mean())
+    way = np.linspace(0, 1, len(frames), dtype=np.float32)[:, None, None, None]
+    off_the_way = float(np.abs(frames - frames[0] - way * change).mean())
+    return size >= MIN_CHANGE and off_the_way <= MAX_BEND * size
 
 
-def _between_shots(position: NDArray[np.float32]) -> tuple[int, int]:
-    """First frame that has left 0 for good, and first that has reached 1."""
-    return int(np.flatnonzero(position < ENDS)[-1]) + 1, int(np.flatnonzero(position > 1 - ENDS)[0])
+def _run(steps: NDArray[np.float32], height: float) -> int:
+    """How many steps follow the first one that are of a dissolve, `height` high, and not only of the motion after it."""
+    motion = min(float(np.percentile(steps, 25)), MAX_MOTION * height)
+    lower = np.flatnonzero(steps[1:] < (height + motion) / 2)
+    return int(lower[0]) if lower.size else steps.size - 1
