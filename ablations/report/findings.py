@@ -4,6 +4,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 
 from ablations.report.result import AblationResult
+from ablations.report.style import arm_styles
 from ablations.report.wording import ARROWS, decimals, verdict
 from ablations.statistics import Comparison, PairedDifference, compare, measured, paired_difference
 
@@ -13,6 +14,7 @@ class Findings:
 
     def __init__(self, result: AblationResult) -> None:
         self.result = result
+        self.styles = arm_styles(tuple(arm.name for arm in result.arms), result.baseline)
         self.others = tuple(arm.name for arm in result.arms if arm.name != result.baseline)
 
     @cached_property

@@ -41,6 +41,7 @@ WRAPPER = r"""\documentclass[a4paper]{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
 \usepackage[margin=2cm]{geometry}
+\usepackage{mathptmx}
 \usepackage{booktabs}
 \pagestyle{empty}
 \begin{document}
@@ -69,11 +70,16 @@ def _escape(character: str) -> str:
 
 def to_latex(table: Table) -> str:
     r"""A booktabs float for `\input`: needs only the booktabs package, in one column or two."""
-    lines = [r"\begin{table*}", r"\centering\footnotesize", r"\caption{" + escape(table.caption) + "}"]
+    size = r"\footnotesize" if len(table.panels[0].header) <= 6 else r"\scriptsize"
+    lines = [
+        r"\begin{table*}",
+        r"\centering\setlength{\tabcolsep}{3.5pt}" + size,
+        r"\caption{" + escape(f"{table.question} {table.caption}") + r"}\medskip",
+    ]
     lines.append(r"\label{tab:" + "".join(c if c.isascii() and c.isalnum() else "-" for c in table.name) + "}")
     for panel in table.panels:
         columns = len(panel.header)
-        lines += [r"\begin{tabular}{@{}p{0.2\textwidth}" + "r" * (columns - 1) + "@{}}", r"\toprule"]
+        lines += [r"\begin{tabular}{@{}p{0.17\textwidth}" + "r" * (columns - 1) + "@{}}", r"\toprule"]
         lines.append(rf"\multicolumn{{{columns}}}{{@{{}}l}}{{\emph{{{escape(panel.title)}}}}} \\")
         lines += [" & ".join(escape(label) for label in panel.header) + r" \\", r"\midrule"]
         for row in panel.rows:

@@ -105,15 +105,15 @@ def caption(findings: Findings) -> str:
     result = findings.result
     seeds = ", ".join(map(str, result.seeds))
     protocols = {metric: p for metric in result.metrics if (p := result.protocol(metric))}
-    parts = [f"{result.question} Seed{'s' if len(result.seeds) > 1 else ''} {seeds}; scale {result.scale}."]
+    parts = [f"Seed{'s' if len(result.seeds) > 1 else ''} {seeds}; scale {result.scale}."]
     sizes = {metric: _size(protocol) for metric, protocol in protocols.items()}
     for size in dict.fromkeys(sizes.values()):
         if size:
             named = [protocols[m].name for m, s in sizes.items() if s == size]
             parts.append(f"{'All metrics' if len(named) == len(result.metrics) else ', '.join(named)}: {size}.")
-    encoders = [f"{p.name} by {p.encoder}{_digest(p)}" for p in protocols.values() if p.encoder]
+    encoders = dict.fromkeys(f"{p.encoder}{_digest(p)}" for p in protocols.values() if p.encoder)
     if encoders:
-        parts.append(f"Encoders: {'; '.join(encoders)}.")
+        parts.append(f"Encoders: {', '.join(encoders)}.")
     return " ".join(parts)
 
 
@@ -129,7 +129,7 @@ def _size(score: Score) -> str:
 
 
 def _digest(score: Score) -> str:
-    return f" (weights {score.weights[:8]})" if score.weights else ""
+    return f" (SHA-256 {score.weights[:8]}…)" if score.weights else ""
 
 
 def reading(findings: Findings) -> list[str]:

@@ -1,0 +1,39 @@
+"""Clips as the report shows them: a few, read out of large files without loading the rest."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from ablations.report.result import AblationResult, Run
+
+
+def first_clips(path: Path, count: int) -> NDArray[np.uint8]:
+    """The first `count` of a file's `videos`: uint8 (N, T, 3, H, W). Raises ValueError if it holds something else."""
+    with safe_open(path, framework="np") as file:
+        videos: NDArray[Any] = file.get_slice("videos")[:count]
+    if videos.dtype != np.uint8 or videos.ndim != 5 or videos.shape[2] != 3:
+        raise ValueError(f"{path}: expected uint8 (N, T, 3, H, W), found {videos.dtype} {videos.shape}")
+    return videos
+
+
+def sampled(run: Run, count: int) -> NDArray[np.uint8] | None:
+    """The first `count` clips that a run sampled; null if it sampled none."""
+    return None if run.samples is None else first_clips(run.samples / "videos.safetensors", count)
+
+
+def real(result: AblationResult, count: int) -> NDArray[np.uint8] | None:
+    """The first `count` real clips: the ones that the prompts describe."""
+    return None if result.reference is None else first_clips(result.reference / "clips.safetensors", count)
+
+
+def prompts(result: AblationResult, count: int) -> list[str]:
+    """The first prompts: the same in every run."""
+    for run in result.runs:
+        if run.samples is not None:
+            entries = json.loads((run.samples / "prompts.json").read_text(encoding="utf-8"))
+            return [str(entry["prompt"]) for entry in entries[:count]]
+    return []

@@ -1,0 +1,220 @@
+"""Figures for a column of a paper: 3.3 inches wide, PNG and PDF, the same bytes for the same numbers.
+
+Every figure is a function from the findings to a matplotlib Figure, or to null where there is nothing to draw.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from matplotlib.typing import RcKeyType
+
+from ablations.report.curation_figures import draw_funnel, draw_histograms
+from ablations.report.findings import Findings
+from ablations.report.strips import draw_strips
+from ablations.report.style import ArmStyle, shortened
+from ablations.statistics import Interval
+
+WIDTH = 3.3
+"""Inches: one column of a two-column paper."""
+
+LOOK: dict[RcKeyType, Any] = {
+    "font.size": 7,
+    "font.family": "DejaVu Sans",
+    "axes.titlesize": 7,
+    "axes.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "figure.constrained_layout.use": True,
+    "pdf.fonttype": 42,  # TrueType: many venues refuse Type 3 fonts
+    "text.parse_math": False,  # a dollar sign in an arm's name is a dollar sign
+    "savefig.dpi": 200,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure on disk, under `name`.png and .pdf, with what it shows in words."""
+
+    name: str
+    title: str
+    text: str
+
+
+def draw_figures(findings: Findings, folder: Path) -> list[Plot]:
+    """Write every figure that has something to show into `folder`."""
+    plots = []
+    with mpl.rc_context(LOOK):
+        for plot, draw in FIGURES.items():
+            figure = draw(findings)
+            if figure is not None:
+                figure.draw_without_rendering()  # lays the figure out, once for both files
+                figure.set_layout_engine("none")
+                figure.savefig(folder / f"{plot.name}.png", metadata={"Software": None})
+                nothing = {"Creator": None, "Producer": None, "CreationDate": None}
+                figure.savefig(folder / f"{plot.name}.pdf", metadata=nothing)
+                plots.append(plot)
+    return plots
+
+
+def draw_effects(findings: Findings) -> Figure | None:
+    """Forest plot: paired differences with intervals and every seed, one panel a metric, the primary first."""
+    result = findings.result
+    metrics = [m for m in _primary_first(findings) if any(d.seeds for d in findings.differences[m].values())]
+    if not metrics:
+        return None
+    rows = len(findings.others)
+    figure = Figure(figsize=(WIDTH, 0.35 + len(metrics) * (0.42 + 0.21 * rows)))
+    panels = figure.subplots(len(metrics), 1, squeeze=False)[:, 0]
+    for metric, panel in zip(metrics, panels, strict=True):
+        primary = metric == result.primary
+        panel.axvline(0, color="black", linewidth=0.6)
+        for place, arm in enumerate(findings.others):
+            comparison, style = findings.comparisons[arm], findings.styles[arm]
+            interval = comparison.interval if primary else findings.differences[metric][arm].interval
+            _effect(panel, place, findings.differences[metric][arm].values, interval, style)
+            if primary:
+                panel.annotate(comparison.verdict, (1.02, place), xycoords=("axes fraction", "data"), va="center")
+        panel.set_yticks(range(rows), [findings.styles[arm].label for arm in findings.others])
+        panel.set_ylim(rows - 0.4, -0.6)
+        panel.tick_params(axis="y", length=0)
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+        kind = "primary" if primary else "descriptive"
+        title = f"{shortened(findings.label(metric), 36)} ({kind})"
+        panel.set_title(title, loc="left")
+    panels[-1].set_xlabel(f"difference from {findings.styles[result.baseline].label}, paired by seed")
+    return figure
+
+
+def _primary_first(findings: Findings) -> list[str]:
+    return sorted(findings.result.metrics, key=lambda metric: metric != findings.result.primary)
+
+
+def _effect(panel: Axes, place: int, values: tuple[float, ...], interval: Interval | None, style: ArmStyle) -> None:
+    panel.plot(values, [place + 0.22] * len(values), "o", mfc="none", mec=style.colour, mew=0.7, markersize=2.8)
+    if interval:
+        panel.plot((interval.low, interval.high), (place, place), color=style.colour, solid_capstyle="butt")
+    if values:
+        panel.plot(fmean(values), place, style.marker, color=style.colour, markersize=4.5)
+
+
+def draw_scores(findings: Findings) -> Figure | None:
+    """Every seed of every arm, one small panel a metric; thin lines join the runs that share a seed."""
+    result = findings.result
+    metrics = [m for m in _primary_first(findings) if any(findings.values[m].values())]
+    if not metrics:
+        return None
+    columns = min(2, len(metrics))
+    rows = -(-len(metrics) // columns)
+    figure = Figure(figsize=(WIDTH, 1.35 * rows + 0.16 * -(-len(result.arms) // 2)))
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[len(metrics) :]:
+        panel.axis("off")
+    for metric, panel in zip(metrics, panels, strict=False):
+        scores = result.scores(metric)
+        for seed in result.seeds:
+            line = [np.nan if (value := scores[arm][seed]) is None else value for arm in findings.styles]
+            panel.plot(range(len(line)), line, color="#bbbbbb", linewidth=0.6, zorder=1)
+        for place, (arm, style) in enumerate(findings.styles.items()):
+            values = findings.values[metric][arm]
+            panel.plot([place] * len(values), values, style.marker, color=style.colour, mfc="white", markersize=3.5)
+            if values:
+                panel.hlines(fmean(values), place - 0.3, place + 0.3, color=style.colour, linewidth=1.8, zorder=3)
+        panel.set_xlim(-0.6, len(result.arms) - 0.4)
+        panel.set_xticks([])
+        panel.yaxis.set_major_locator(MaxNLocator(4))
+        panel.set_title(shortened(findings.label(metric), 26), loc="left")
+    _legend(figure, findings)
+    return figure
+
+
+def _legend(figure: Figure, findings: Findings, *, line: bool = False) -> None:
+    handles = [
+        Line2D([], [], color=s.colour, marker=s.marker, linestyle=s.line if line else "", label=s.label, markersize=4)
+        for s in findings.styles.values()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2 if len(handles) != 3 else 3, columnspacing=1.2)
+
+
+def draw_loss(findings: Findings) -> Figure | None:
+    """Training loss on each arm's own clips: mean over seeds, with the band from the lowest to the highest seed."""
+    curves = {arm: c for arm in findings.styles if (c := _loss_curves(findings, arm)) is not None}
+    if not curves:
+        return None
+    figure = Figure(figsize=(WIDTH, 1.9 + 0.16 * -(-len(findings.styles) // 2)))
+    panel = figure.subplots()
+    for arm, (samples, losses) in curves.items():
+        style = findings.styles[arm]
+        (line,) = panel.plot(samples, losses.mean(axis=0), style.line, color=style.colour, markersize=3)
+        line.set(marker=style.marker, markevery=max(1, len(samples) // 6))
+        panel.fill_between(samples, losses.min(axis=0), losses.max(axis=0), color=style.colour, alpha=0.18, linewidth=0)
+    panel.set_xlabel("training samples seen")
+    panel.set_ylabel("training loss")
+    _legend(figure, findings, line=True)
+    return figure
+
+
+def _loss_curves(findings: Findings, arm: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+    """Samples (P,) and losses (seeds, P) at the points that all logs of an arm share."""
+    logs = []
+    for run in findings.result.runs:
+        if run.arm == arm and run.log is not None and run.log.exists():
+            lines = [json.loads(line) for line in run.log.read_text(encoding="utf-8").splitlines()]
+            logs.append({line["samples"]: line["loss"] for line in lines})
+    shared = sorted(set.intersection(*map(set, logs))) if logs else []
+    if not shared:
+        return None
+    return np.array(shared), np.array([[log[samples] for samples in shared] for log in logs])
+
+
+FIGURES: dict[Plot, Callable[[Findings], Figure | None]] = {
+    Plot(
+        "effects",
+        "Paired effects",
+        "Difference of each arm from the baseline: mean (filled), interval (bar) and every paired seed (hollow). The "
+        "primary metric's intervals are Holm-adjusted and carry the verdict; the others are unadjusted 95 % intervals.",
+    ): draw_effects,
+    Plot(
+        "scores",
+        "Scores by seed",
+        "Every run (hollow) and the mean over seeds (bar). Grey lines join the runs that share a seed.",
+    ): draw_scores,
+    Plot(
+        "strips",
+        "Sampled frames",
+        "The same prompts and the same seed in every arm, below a real clip of the prompt.",
+    ): draw_strips,
+    Plot(
+        "funnel",
+        "Curation funnel",
+        "Clips left after each predicate in sequence; hatched is what the predicate takes away.",
+    ): draw_funnel,
+    Plot(
+        "histograms",
+        "Scores of all clips",
+        "Every axis with the arms' thresholds in the arms' colours; hatched is what they drop.",
+    ): draw_histograms,
+    Plot(
+        "loss",
+        "Training loss",
+        "Mean over seeds, with the range between them. Arms see different clips, so a lower loss is no better model.",
+    ): draw_loss,
+}
