@@ -45,7 +45,7 @@ def draw_layout(rng: np.random.Generator, scene: Scene, speed: float) -> Layout:
     quarter_turns = rng.integers(8) if scene.pattern == "gradient" else rng.integers(4)
     return Layout(
         centre=(0.5 + abs(dx) * along + abs(dy) * across, 0.5 + abs(dy) * along + abs(dx) * across),
-        radius=rng.uniform(0.18, 0.25),
+        radius=rng.uniform(0.21, 0.27),
         speed=speed,
         tilt=rng.uniform(-0.2, 0.2),
         phase=(rng.uniform(0, 1), rng.uniform(0, 1)),

@@ -12,15 +12,15 @@ SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
 COLOURS: dict[str, Colour] = {
     "white": (245, 245, 245),
     "yellow": (255, 225, 45),
-    "orange": (255, 140, 25),
-    "pink": (255, 130, 195),
+    "orange": (255, 155, 30),
+    "pink": (255, 140, 200),
     "cyan": (60, 215, 240),
     "lime": (150, 235, 60),
 }
 PATTERNS = ("plain", "gradient", "checkered", "striped", "cloudy")
 BACKGROUNDS: dict[str, Colour] = {
-    "black": (14, 14, 16),
-    "grey": (96, 96, 98),
+    "black": (16, 16, 18),
+    "grey": (74, 74, 76),
     "red": (140, 22, 26),
     "blue": (22, 40, 140),
     "green": (16, 92, 42),
