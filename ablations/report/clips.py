@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from safetensors import safe_open
 
@@ -37,3 +38,13 @@ def prompts(result: AblationResult, count: int) -> list[str]:
             entries = json.loads((run.samples / "prompts.json").read_text(encoding="utf-8"))
             return [str(entry["prompt"]) for entry in entries[:count]]
     return []
+
+
+def per_clip(run: Run, metrics: tuple[str, ...], count: int) -> list[dict[str, float]]:
+    """Metric to value for each of the first `count` clips of a run; empty where a metric has no value per clip."""
+    values: list[dict[str, float]] = [{} for _ in range(count)]
+    if run.per_clip is not None and run.per_clip.exists():
+        table = pl.read_parquet(run.per_clip).filter(pl.col("clip") < count, pl.col("metric").is_in(metrics))
+        for clip, metric, value in table.drop_nulls().sort("clip", "metric").select("clip", "metric", "value").rows():
+            values[clip][metric] = value
+    return values

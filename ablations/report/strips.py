@@ -36,7 +36,7 @@ def draw_strips(findings: Findings) -> Figure | None:
     panels = figure.subplots(len(texts) * len(rows), 1, squeeze=False)[:, 0].reshape(len(texts), len(rows))
     _place(panels, label_width / WIDTH, 0.22 / height)
     for clip, text in enumerate(texts):
-        panels[clip, 0].set_title(f"“{shortened(text, 60)}”, seed {seed}", loc="left", fontsize=6, pad=2)
+        panels[clip, 0].set_title(f"“{shortened(text, 48)}”, seed {seed}", loc="left", fontsize=6, pad=2)
         for panel, (label, colour, clips) in zip(panels[clip], rows, strict=True):
             panel.imshow(strip(clips[clip]), interpolation="nearest", aspect="auto")
             panel.set_ylabel(shortened(label, 16), color=colour, rotation=0, ha="right", va="center", fontsize=6)

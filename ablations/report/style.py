@@ -10,6 +10,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES: tuple[Line, ...] = ("-", "--", "-.", ":")
 LONGEST = 24
+SIGNS = "↓↑−–—…‘’“”≤≥"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,6 @@ def short_names(names: tuple[str, ...], longest: int = LONGEST) -> dict[str, str
 
 def shortened(text: str, longest: int) -> str:
     """`text` with its middle left out if it is too long, in characters that the figures' font has."""
-    text = "".join(c if c.isprintable() and ord(c) < 0x500 else "?" for c in text)
+    text = "".join(c if (c.isprintable() and ord(c) < 0x500) or c in SIGNS else "?" for c in text)
     half = (longest - 1) // 2
     return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
