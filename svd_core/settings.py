@@ -45,7 +45,7 @@ class CurationSettings(Settings):
     """Raw videos to clip table and shards.
 
     Text, looks and alignment are measured on a clip's first, middle and last frame. How the three become one number is
-    unpublished, so it is a setting: defects count by their worst frame, agreement with the captions by the mean.
+    unpublished, so it is a setting.
     """
 
     frames: int = Field(10, ge=1)
@@ -53,8 +53,8 @@ class CurationSettings(Settings):
     min_clip_s: float = Field(1.5, gt=0)
     max_clip_s: float = Field(30.0, gt=0)
     text_side: int = Field(96, ge=32)
-    text_over_frames: Literal["mean", "max"] = "max"
-    aesthetics_over_frames: Literal["mean", "min"] = "mean"
+    text_over_frames: Literal["mean", "max"] = "mean"
+    aesthetics_over_frames: Literal["best", "mean", "worst"] = "best"
     alignment_over_frames: Literal["mean", "max"] = "mean"
 
 

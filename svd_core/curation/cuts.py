@@ -46,7 +46,7 @@ MAX_MOTION = 0.7
 SHORTEST = 3
 """Steps of the shortest dissolve."""
 MAX_BEND = 0.15
-"""Largest distance of a dissolve's frames from the straight blend, as a share of the whole change: motion bends more."""
+"""Largest distance of a dissolve's frames from the straight blend, as a share of the change: motion bends more."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _is_blend(frames: NDArray[np.float32]) -> bool:
 
 
 def _run(steps: NDArray[np.float32], height: float) -> int:
-    """How many steps follow the first one that are of a dissolve, `height` high, and not only of the motion after it."""
+    """How many steps follow the first one that belong to a dissolve, `height` high, and not to motion after it."""
     motion = min(float(np.percentile(steps, 25)), MAX_MOTION * height)
     lower = np.flatnonzero(steps[1:] < (height + motion) / 2)
     return int(lower[0]) if lower.size else steps.size - 1

@@ -13,7 +13,7 @@ def keyframes(frames: list[Frame]) -> list[Frame]:
     return [frames[0], frames[len(frames) // 2], frames[-1]]
 
 
-def over_frames(scores: NDArray[np.float64], combine: Literal["mean", "min", "max"]) -> NDArray[np.float64]:
+def over_frames(scores: NDArray[np.float64], combine: Literal["mean", "max"]) -> NDArray[np.float64]:
     """Scores (..., keyframes) to scores (...): how is unpublished, so every score has it as a setting."""
     combined: NDArray[np.float64] = getattr(np, combine)(scores, axis=-1)
     return combined

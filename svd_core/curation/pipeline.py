@@ -17,7 +17,6 @@ import polars as pl
 import torch
 
 from svd_core.curation import aesthetics, motion, text_area
-from svd_core.curation.keyframes import over_frames
 from svd_core.curation.parts import Part, looks
 from svd_core.curation.source import Scorers, curate_source
 from svd_core.curation.table import SCHEMA, write_table
@@ -122,11 +121,9 @@ def _merge(parts: list[Part], settings: CurationSettings, out: Path) -> None:
     tables = [pl.read_parquet(part.clips).drop("window") for part in parts]
     table = pl.concat(tables)
     is_clip = table["error"].is_null()
-    scores = aesthetics.typical_looks(looks(table.filter(is_clip)))
+    scores = aesthetics.typical_looks(looks(table.filter(is_clip)), settings.aesthetics_over_frames)
     places = _write_shards(parts, settings, out / "shards", scratch)
-    scored = table.filter(is_clip).with_columns(
-        pl.Series("aesthetics", over_frames(scores, settings.aesthetics_over_frames)), *places.get_columns()
-    )
+    scored = table.filter(is_clip).with_columns(pl.Series("aesthetics", scores), *places.get_columns())
     transitions = pl.concat([pl.read_parquet(part.transitions) for part in parts])
     write_table(transitions, out / "transitions.parquet", scratch=scratch)
     rows = pl.concat([scored, table.filter(~is_clip)]).sort("clip_id").select(SCHEMA.keys())

@@ -110,6 +110,7 @@ def _clip(settings: CurationSettings, path: Path, video: Video, shot: Shot, side
     start_s, end_s = (float(pts * video.time_base) for pts in (shot.pts[0], shot.end_pts))
     caption = sidecar.at(start_s, end_s)
     looked_at = keyframes(shot.images)
+    text = scorers.text.covered(looked_at)
     row: dict[str, object] = {
         "clip_id": clip_id(path.name, start_s),
         "source": path.name,
@@ -123,7 +124,7 @@ def _clip(settings: CurationSettings, path: Path, video: Video, shot: Shot, side
         "width": video.width,
         "height": video.height,
         "motion": motion_score(shot.images, video.fps),
-        "text_area": float(over_frames(scorers.text.areas(looked_at), settings.text_over_frames)),
+        "text_area": float(over_frames(text.mean(axis=(1, 2)), settings.text_over_frames)),
     }
     if caption is not None:
         row |= {"caption_image": caption.image, "caption_video": caption.video, "caption": caption.merged}
@@ -132,4 +133,4 @@ def _clip(settings: CurationSettings, path: Path, video: Video, shot: Shot, side
             over_frames(alignment(scorers.encoder, looked_at, texts), settings.alignment_over_frames)
         )
     window = training_window(shot.images, settings.frames, settings.resolution)
-    return Clip(row, window, np.stack([measures(frame) for frame in looked_at]))
+    return Clip(row, window, np.stack([measures(*pair) for pair in zip(looked_at, text, strict=True)]))

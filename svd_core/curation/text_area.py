@@ -17,6 +17,9 @@ PIXEL_THRESHOLD = 0.3
 BOX_THRESHOLD = 0.5
 UNCLIP_RATIO = 1.6
 MIN_SIDE = 3.0
+TALLEST_LINE = 0.3
+"""Longest height of a line, as a share of the frame's shortest side: what is larger (rings, crosses,
+stripes) only looks like a letter to the network."""
 STRIDE = 32
 """The network halves its input five times."""
 
@@ -32,14 +35,14 @@ class TextDetector:
         self.session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
         self.side = side
 
-    def areas(self, frames: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
-        """Covered share, 0 … 1, of each frame (uint8 RGB, all H, W, 3)."""
+    def covered(self, frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Where text is, for each frame (uint8 RGB, all H, W, 3): 1 or 0, (frames, h, w) at the network's size."""
         height, width = network_size(frames[0], self.side)
         scaled = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in frames]
         bgr = np.stack(scaled)[..., ::-1]
         batch = (bgr.astype(np.float32) / 127.5 - 1.0).transpose(0, 3, 1, 2)
         (maps,) = self.session.run(None, {self.session.get_inputs()[0].name: np.ascontiguousarray(batch)})
-        return np.array([covered_share(probability) for probability in maps[:, 0]])
+        return np.stack([text_boxes(probability) for probability in maps[:, 0]])
 
 
 def network_size(frame: NDArray[np.uint8], side: int) -> tuple[int, int]:
@@ -53,8 +56,8 @@ def _whole_strides(length: float) -> int:
     return max(STRIDE, round(length / STRIDE) * STRIDE)
 
 
-def covered_share(probability: NDArray[np.float32]) -> float:
-    """Union of the text boxes in a probability map (H, W), as a share of its area."""
+def text_boxes(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Union of the text boxes in a probability map (H, W): 1 inside, 0 outside."""
     covered = np.zeros(probability.shape, dtype=np.uint8)
     mask = cv2.dilate((probability > PIXEL_THRESHOLD).astype(np.uint8), np.ones((2, 2), np.uint8))
     contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
@@ -65,9 +68,11 @@ def covered_share(probability: NDArray[np.float32]) -> float:
         if _mean_inside(probability, cv2.boxPoints((centre, (width, height), angle))) < BOX_THRESHOLD:
             continue
         grow = width * height * UNCLIP_RATIO / (width + height)  # both sides, so twice area * ratio / perimeter
+        if min(width, height) + grow > TALLEST_LINE * min(probability.shape):
+            continue
         box = cv2.boxPoints((centre, (width + grow, height + grow), angle))
         cv2.fillPoly(covered, [np.round(box).astype(np.int32)], 1)
-    return float(covered.mean())
+    return covered
 
 
 def _mean_inside(probability: NDArray[np.float32], box: cv2.typing.MatLike) -> float:

@@ -14,7 +14,7 @@ def make_subset(settings: SubsetSettings, curated: Path, out: Path) -> None:
     """Write `subset.parquet` (`clip_id`, in the table's order) and `funnel.json` under `out`.
 
     `settings.sample` draws, without replacement, as many of the kept clips as another predicate keeps: the control
-    that separates quality from size. It is drawn by a hash of (seed, clip id), so it knows neither rows nor scores. Raises
+    that separates quality from size. Drawn by a hash of (seed, clip id), it knows neither rows nor scores. Raises
     ValueError when nothing is kept, or fewer clips than the sample needs.
     """
     clips = read_clips(curated / "clips.parquet")

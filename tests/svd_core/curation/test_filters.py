@@ -1,7 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -32,6 +32,7 @@ def ids(clips: pl.DataFrame, keep: Keep) -> set[str]:
     return set(clips.filter(pl.Series(kept(clips, keep)))["clip_id"])
 
 
+@settings(deadline=None)  # machines are shared
 @given(columns, shares)
 def test_exactly_the_share_is_dropped_whatever_the_ties(
     pairs: list[tuple[float | None, float | None]], share: float
@@ -41,6 +42,7 @@ def test_exactly_the_share_is_dropped_whatever_the_ties(
     assert len(left) == scored - int(np.floor(share * scored + 0.5))
 
 
+@settings(deadline=None)  # machines are shared
 @given(columns, shares)
 def test_nothing_kept_scores_below_anything_dropped(
     pairs: list[tuple[float | None, float | None]], share: float
@@ -51,6 +53,7 @@ def test_nothing_kept_scores_below_anything_dropped(
     assert motion[mask].min(initial=np.inf) >= motion[~mask].max(initial=-np.inf)
 
 
+@settings(deadline=None)  # machines are shared
 @given(columns, shares, shares)
 def test_a_larger_share_keeps_a_subset(
     pairs: list[tuple[float | None, float | None]], first: float, second: float
@@ -62,6 +65,7 @@ def test_a_larger_share_keeps_a_subset(
     )
 
 
+@settings(deadline=None)  # machines are shared
 @given(columns, shares, st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(
     pairs: list[tuple[float | None, float | None]], share: float, random
@@ -73,6 +77,7 @@ def test_the_order_of_rows_does_not_matter(
     assert ids(clips[order], keep) == ids(clips, keep)
 
 
+@settings(deadline=None)  # machines are shared
 @given(columns, shares, shares)
 def test_axes_are_independent(pairs: list[tuple[float | None, float | None]], first: float, second: float) -> None:
     clips = table(pairs)
@@ -81,6 +86,7 @@ def test_axes_are_independent(pairs: list[tuple[float | None, float | None]], fi
     assert both == ids(clips, Keep(motion=motion)) & ids(clips, Keep(text_area=text))
 
 
+@settings(deadline=None)  # machines are shared
 @given(columns, shares)
 def test_the_funnel_adds_up(pairs: list[tuple[float | None, float | None]], share: float) -> None:
     clips = table(pairs)
