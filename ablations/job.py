@@ -29,6 +29,7 @@ PACKAGES = (
     "scenedetect-headless",
 )
 REPORT_EVERY_S = 0.5
+LONGEST_ERROR = 300
 NICE = 5
 """One-core stages yield to the ones that use every core, which usually have the most waiting for them."""
 
@@ -124,7 +125,8 @@ class StatusFile:
     def failed(self, error: BaseException) -> None:
         """Keep what went wrong, in one line here and in full in the log."""
         traceback.print_exc()
-        self.write("failed", error="".join(traceback.format_exception_only(error)).strip())
+        line = traceback.format_exception_only(error)[-1].strip().partition("\n")[0]
+        self.write("failed", error=line[:LONGEST_ERROR])
 
 
 def facts(node: Node, report: StatusFile) -> dict[str, Any]:

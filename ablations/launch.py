@@ -81,8 +81,8 @@ def run_here(graph: Graph, store: Store, outcome: Outcome, watch: Callable[[], N
         try:
             make(store, key)
             outcome.made.append(key)
-        except Exception as error:  # one stage's failure stops only what depends on it
-            outcome.failed[key] = (f"{type(error).__name__}: {error}", "printed above")
+        except Exception:  # one stage's failure stops only what depends on it
+            outcome.failed[key] = (reason(store, key), "printed above")
         watch()
 
 
@@ -175,13 +175,15 @@ class LocalLaunch:
                 unmade = [key for key in running.chain if not self.store.has(key)]
                 self.outcome.made += [k for k in running.chain if self.store.has(k) and k not in self.outcome.made]
                 if unmade:
-                    self.outcome.failed[unmade[0]] = (self._reason(unmade[0]), str(running.job.paths.stdout))
+                    self.outcome.failed[unmade[0]] = (reason(self.store, unmade[0]), str(running.job.paths.stdout))
 
-    def _reason(self, key: str) -> str:
-        status = read_json(self.store.root / "status" / f"{key}.json", missing={})
-        if status.get("state") == "failed":
-            return str(status["error"])
-        return "its process ended without a word (killed, or out of memory)"
+
+def reason(store: Store, key: str) -> str:
+    """Why a stage failed, by its own account."""
+    status = read_json(store.root / "status" / f"{key}.json", missing={})
+    if status.get("state") == "failed":
+        return str(status["error"])
+    return "its process ended without a word (killed, or out of memory)"
 
 
 @contextmanager
