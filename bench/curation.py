@@ -1,4 +1,5 @@
-"""How well curation did, where the truth is known: detected transitions, the kept set, and each score alone.
+"""
+How well curation did, where the truth is known: detected transitions, the kept set, and each score alone.
 
 Tables in, numbers out. `truth` has one row a shot: `source, shot, start_frame, end_frame` (half-open, the clean part of
 the shot), `fps`, `transition` (how the shot begins), `good`, and the planted defects.
@@ -16,7 +17,8 @@ DEFECTS = {"motion": "static", "text_area": "text", "aesthetics": "poor_looks", 
 
 
 def cut_f1(transitions: pl.DataFrame, truth: pl.DataFrame, tolerance: int = 1) -> dict[str, dict[str, float | None]]:
-    """Precision, recall and F1 (0 … 1) of detected `transitions` (`source, frame, kind`) for each kind.
+    """
+    Precision, recall and F1 (0 … 1) of detected `transitions` (`source, frame, kind`) for each kind.
 
     A detection is right when it is of the planted kind and at most `tolerance` frames outside of the planted one; a
     second one for the same transition is wrong. Also the numbers `planted` and `detected`; a ratio of nothing is null.
@@ -35,7 +37,8 @@ def planted_transitions(truth: pl.DataFrame) -> pl.DataFrame:
 
 
 def kept_quality(clips: pl.DataFrame, kept_ids: Collection[str], truth: pl.DataFrame) -> dict[str, float | None]:
-    """Precision: share of kept clips whose shot is good. Recall: share of good shots that have a kept clip.
+    """
+    Precision: share of kept clips whose shot is good. Recall: share of good shots that have a kept clip.
 
     A clip (`clip_id, source, start_s, end_s`) belongs to the shot that it overlaps most in time. A good shot that was
     lost before filtering counts against recall.
@@ -66,7 +69,8 @@ def clip_truth(clips: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
 
 
 def axis_auc(clips: pl.DataFrame, truth: pl.DataFrame) -> dict[str, float | None]:
-    """For each score, the chance (0 … 1, 0.5 for a useless one) that it tells a clip with its defect from one without.
+    """
+    For each score, the chance (0 … 1, 0.5 for a useless one) that it tells a clip with its defect from one without.
 
     Ties count half (Mann-Whitney). Clips without the score are left out; null where either group is empty.
     """

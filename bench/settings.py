@@ -15,7 +15,8 @@ Encoder = Literal["i3d_k400", "vgg16", "inception", "clip", "toy_clip"]
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric is called in tables, which way is better, and what it needs.
+    """
+    What a metric is called in tables, which way is better, and what it needs.
 
     `encoder` is its frozen network (None: none); `set_metric` tells a distance between the generated set and the
     reference set from a mean over clips.

@@ -9,7 +9,8 @@ GROUPS = 16
 
 
 def frechet_distance(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> float:
-    """Squared Fréchet (2-Wasserstein) distance |μx - μy|² + tr(Σx + Σy - 2 (Σx Σy)^½) of features (n, d) and (m, d).
+    """
+    Squared Fréchet (2-Wasserstein) distance |μx - μy|² + tr(Σx + Σy - 2 (Σx Σy)^½) of features (n, d) and (m, d).
 
     Range [0, inf), lower is nearer, zero for equal moments; covariances are unbiased, arithmetic is float64. The
     estimate is biased upward by an amount that grows as n falls: never compare values of different n.
@@ -27,7 +28,8 @@ def frechet_distance(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> float:
 
 
 def jackknife_stderr(generated: NDArray[np.float32], reference: NDArray[np.float32], clips: int) -> float | None:
-    """Standard error of the distance over the choice of generated clips, by the delete-a-group jackknife.
+    """
+    Standard error of the distance over the choice of generated clips, by the delete-a-group jackknife.
 
     `generated` holds the features of `clips` clips, equally many each, in order; a clip's frames are left out together.
     16 groups, √((g-1)/g Σ(θ₍ⱼ₎ - θ̄)²) (Shao & Tu 1995, section 2.3). The reference set is held fixed, as all arms share

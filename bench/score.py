@@ -1,0 +1,145 @@
+"""Judging one run's clips: every metric by name, with what it was measured with."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from bench.features import Videos, features
+from bench.metrics.dynamic_degree import dynamic
+from bench.metrics.frechet import frechet_distance, jackknife_stderr
+from bench.settings import METRICS, Direction, Encoder, Metric, ScoreSettings
+from svd_core.encoders import weights
+from svd_core.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one run. `error` says why `value` is null."""
+
+    value: float | None
+    name: str
+    direction: Direction
+    encoder: str | None
+    weights: str | None
+    n: int
+    n_reference: int | None
+    frames: int
+    resolution: int
+    error: str | None = None
+    stderr: float | None = None
+
+
+def score(
+    settings: ScoreSettings,
+    samples: Path,
+    reference: Mapping[str, Path],
+    toy_clip: Path | None,
+    out: Path,
+    *,
+    progress: Progress = silent,
+) -> None:
+    """
+    Write `scores.json` (metric → `Score`) and `per_clip.parquet` (`clip, metric, value`) for a run's samples.
+
+    `reference` holds the reference-features artifact of each encoder that a set metric needs. A metric that cannot be
+    computed is null with its reason; the others stand.
+    """
+    videos = load_file(samples / "videos.safetensors")["videos"]
+    prompts = [entry["prompt"] for entry in json.loads((samples / "prompts.json").read_text())]
+    scores, per_clip = {}, [pl.DataFrame(schema={"clip": pl.Int64, "metric": pl.String, "value": pl.Float64})]
+    for done, name in enumerate(settings.metrics):
+        progress(done, len(settings.metrics))
+        measured = measure(name, videos, prompts, reference, toy_clip)
+        scores[name] = describe(METRICS[name], videos, measured)
+        if measured.per_clip is not None:
+            clips = np.arange(len(videos), dtype=np.int64)
+            per_clip.append(pl.DataFrame({"clip": clips, "metric": [name] * len(videos), "value": measured.per_clip}))
+    progress(len(settings.metrics), len(settings.metrics))
+    pl.concat(per_clip).write_parquet(out / "per_clip.parquet")
+    text = json.dumps({name: asdict(entry) for name, entry in scores.items()}, indent=1)
+    (out / "scores.json").write_text(text + "\n")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a metric found: a value with its standard error, or the reason why there is none."""
+
+    value: float | None = None
+    stderr: float | None = None
+    per_clip: NDArray[np.float64] | None = None
+    weights: str | None = None
+    n_reference: int | None = None
+    error: str | None = None
+
+
+def measure(
+    name: str, videos: Videos, prompts: list[str], reference: Mapping[str, Path], toy_clip: Path | None
+) -> Measured:
+    """One metric; a failure becomes its reason, so that the other metrics stand."""
+    metric = METRICS[name]
+    try:
+        if metric.set_metric and metric.encoder:
+            return distance(metric.encoder, videos, reference[metric.encoder])
+        if name == "toy_clip_score":
+            return toy_agreement(videos, prompts, toy_clip)
+        return mean_of(dynamic(videos))
+    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        return Measured(error=f"{type(error).__name__}: {error}")
+
+
+def distance(encoder: Encoder, videos: Videos, reference: Path) -> Measured:
+    """Fréchet distance to the reference set's features; weights are those that both sets were encoded with."""
+    theirs = load_file(reference / f"{encoder}.safetensors")["features"]
+    ours = features(encoder, videos)
+    return Measured(
+        value=frechet_distance(ours, theirs),
+        stderr=jackknife_stderr(ours, theirs, clips=len(videos)),
+        weights=weights.TABLE[encoder].sha256 or weights.verify(encoder),
+        n_reference=len(theirs) * len(videos) // len(ours),
+    )
+
+
+def toy_agreement(videos: Videos, prompts: list[str], folder: Path | None) -> Measured:
+    """Cosine of each clip's frames with its prompt under the small encoder in `folder`, mean over frames."""
+    from svd_core.encoders.toy_clip import ToyClip
+
+    if folder is None:
+        raise ValueError("toy_clip_score needs a trained text-image encoder")
+    encoder = ToyClip.load(folder)
+    clips, frames = videos.shape[:2]
+    with torch.inference_mode():
+        images = encoder.embed_images(torch.from_numpy(videos).flatten(0, 1)).unflatten(0, (clips, frames))
+        texts = encoder.embed_texts(prompts)
+        cosines = (images * texts[:, None]).sum(-1).mean(1)
+    found = mean_of(cosines.double().numpy())
+    return replace(found, weights=weights.digest(folder / "model.safetensors"))
+
+
+def mean_of(per_clip: NDArray[np.float64]) -> Measured:
+    """Mean over clips with its standard error."""
+    stderr = float(per_clip.std(ddof=1) / np.sqrt(len(per_clip))) if len(per_clip) > 1 else None
+    return Measured(value=float(per_clip.mean()), stderr=stderr, per_clip=per_clip)
+
+
+def describe(metric: Metric, videos: Videos, measured: Measured) -> Score:
+    """A measurement with everything that a table must say of it."""
+    return Score(
+        value=measured.value,
+        name=metric.label,
+        direction=metric.direction,
+        encoder=metric.encoder,
+        weights=measured.weights,
+        n=len(videos),
+        n_reference=measured.n_reference,
+        frames=videos.shape[1],
+        resolution=videos.shape[-1],
+        error=measured.error,
+        stderr=measured.stderr,
+    )
