@@ -16,7 +16,7 @@ CLIPS_AT_ONCE = 4
 
 
 def features(encoder: Encoder, videos: Videos, *, progress: Progress = silent) -> Features:
-    """Features (n, d) of uint8 videos (N, T, 3, H, W) in clip order: n is N for I3D, N·T for encoders of single frames."""
+    """Features (n, d) of uint8 videos (N, T, 3, H, W), in order: n is N for I3D, N·T for encoders of single frames."""
     encode = ENCODERS[encoder]()
     parts = []
     for start in range(0, len(videos), CLIPS_AT_ONCE):
