@@ -89,7 +89,9 @@ def measure(
             return distance(metric.encoder, videos, reference[metric.encoder])
         if name == "toy_clip_score":
             return toy_agreement(videos, prompts, toy_clip)
-        return mean_of(dynamic(videos))
+        if name == "dynamic_degree":
+            return mean_of(dynamic(videos))
+        raise KeyError(name)
     except (ValueError, OSError, KeyError, RuntimeError) as error:
         return Measured(error=f"{type(error).__name__}: {error}")
 
