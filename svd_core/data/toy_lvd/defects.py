@@ -19,8 +19,8 @@ MAX_DRIFT = 0.02
 LOOKS = ("blur", "grain", "faded", "overexposed", "underexposed")
 WORDS = ("LIVE", "NEWS", "Breaking", "SALE", "Channel", "Subscribe", "12:45", "www.toy", "PREVIEW", "Studio", "50% OFF")
 INKS: tuple[Colour, ...] = ((255, 255, 255), (255, 235, 60), (255, 80, 70), (120, 230, 255))
-TEXT_HEIGHT = (0.1, 0.15)
-"""Type size as a share of the frame's side: 19 to 29 px at 192, so that capitals are 14 to 21 px high."""
+TEXT_HEIGHT = (0.1, 0.135)
+"""Type size as a share of the frame's side: 19 to 26 px at 192, so that capitals are 14 to 18 px high."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class Looks:
         severity = self.severity
         match self.kind:
             case "blur":
-                sigma = (0.018 + 0.022 * severity) * image.shape[0]
+                sigma = (0.023 + 0.02 * severity) * image.shape[0]
                 return _pixels(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
             case "grain":
                 lighter, darker = self._grain(image.shape[0])
                 return _pixels(cv2.subtract(cv2.add(image, lighter), darker))
             case "faded":
-                return _tone(image, gain=0.45 - 0.25 * severity, offset=60 + 30 * severity)
+                return _tone(image, gain=0.43 - 0.23 * severity, offset=62 + 28 * severity)
             case "overexposed":
-                return _tone(image, gain=1.2 + 0.3 * severity, offset=70 + 60 * severity)
+                return _tone(image, gain=1.1 + 0.4 * severity, offset=100 + 40 * severity)
             case "underexposed":
                 return _tone(image, gain=0.45 - 0.25 * severity, offset=0)
         raise ValueError(f"unknown looks {self.kind!r}: expected one of {', '.join(LOOKS)}")

@@ -45,7 +45,7 @@ def draw_layout(rng: np.random.Generator, scene: Scene, speed: float) -> Layout:
     quarter_turns = rng.integers(8) if scene.pattern == "gradient" else rng.integers(4)
     return Layout(
         centre=(0.5 + abs(dx) * along + abs(dy) * across, 0.5 + abs(dy) * along + abs(dx) * across),
-        radius=rng.uniform(0.21, 0.27),
+        radius=rng.uniform(0.2, 0.25),
         speed=speed,
         tilt=rng.uniform(-0.2, 0.2),
         phase=(rng.uniform(0, 1), rng.uniform(0, 1)),
@@ -131,12 +131,19 @@ def _around(count: int, *radii: float, start: float = -math.pi / 2) -> NDArray[n
     return np.asarray(np.resize(radii, count)[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1))
 
 
+def _heart(count: int) -> NDArray[np.float64]:
+    turns = 2 * math.pi * np.arange(count) / count
+    x = 16 * np.sin(turns) ** 3
+    y = 13 * np.cos(turns) - 5 * np.cos(2 * turns) - 2 * np.cos(3 * turns) - np.cos(4 * turns)
+    return np.stack([x, -y], axis=1) / 15
+
+
 CONTOURS: dict[str, list[NDArray[np.float64]]] = {
     "circle": [_around(48, 1.0)],
     "square": [_around(4, 1.2, start=math.pi / 4)],
     "triangle": [_around(3, 1.25)],
     "star": [_around(10, 1.3, 0.55)],
-    "cross": [_around(12, 1.2, 1.2, 0.44, start=-math.pi * 7 / 12)],
+    "heart": [_heart(48)],
     "ring": [_around(48, 1.1), _around(48, 0.55)],
 }
 """Closed polygons of radius about one. Where two overlap (the ring's hole) the background shows."""

@@ -8,7 +8,7 @@ import numpy as np
 
 Colour = tuple[int, int, int]
 
-SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
+SHAPES = ("circle", "square", "triangle", "star", "heart", "ring")
 COLOURS: dict[str, Colour] = {
     "white": (245, 245, 245),
     "yellow": (255, 225, 45),
@@ -20,7 +20,7 @@ COLOURS: dict[str, Colour] = {
 PATTERNS = ("plain", "gradient", "checkered", "striped", "cloudy")
 BACKGROUNDS: dict[str, Colour] = {
     "black": (16, 16, 18),
-    "grey": (74, 74, 76),
+    "grey": (62, 62, 64),
     "red": (140, 22, 26),
     "blue": (22, 40, 140),
     "green": (16, 92, 42),
