@@ -17,6 +17,7 @@ from math import isfinite, sqrt
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 Direction = Literal["lower", "higher"]
 Verdict = Literal["better", "worse", "inconclusive"]
@@ -144,14 +145,22 @@ def power(effect: float, n: int, alpha: float = ALPHA) -> float:
     from scipy import special
 
     t = special.stdtrit(n - 1, 1 - alpha / 2)
-    nodes, weights = np.polynomial.legendre.leggauss(256)
-    spread = np.sqrt(special.gammaincinv((n - 1) / 2, (nodes + 1) / 2) * 2 / (n - 1))
+    weights, spread = _spreads(n)
     shift = abs(effect) * sqrt(n)
     rejected = special.ndtr(shift - t * spread) + special.ndtr(-shift - t * spread)
     return float(np.sum(weights * rejected) / 2)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache
+def _spreads(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gauss-Legendre weights over the quantiles of a sample's standard deviation (true one: 1), and those quantiles."""
+    from scipy.special import gammaincinv
+
+    nodes, weights = np.polynomial.legendre.leggauss(256)
+    return weights, np.sqrt(gammaincinv((n - 1) / 2, (nodes + 1) / 2) * 2 / (n - 1))
+
+
+@lru_cache
 def detectable_effect(n: int, alpha: float = ALPHA) -> float:
     """The effect (in standard deviations of the paired differences) at which `power(effect, n, alpha)` is 80 %."""
     from scipy.optimize import brentq

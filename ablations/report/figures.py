@@ -27,6 +27,8 @@ from ablations.statistics import Interval
 WIDTH = 3.3
 """Inches: one column of a two-column paper."""
 
+MANY_ARMS = 8
+
 LOOK: dict[RcKeyType, Any] = {
     "font.size": 7,
     "font.family": "DejaVu Sans",
@@ -79,9 +81,11 @@ def draw_effects(findings: Findings) -> Figure | None:
     """Forest plot: paired differences with intervals and every seed, one panel a metric, the primary first."""
     result = findings.result
     metrics = [m for m in _primary_first(findings) if any(d.seeds for d in findings.differences[m].values())]
+    rows = len(findings.others)
+    if rows > MANY_ARMS:  # the whole family on one page is worth more than the descriptive metrics
+        metrics = [metric for metric in metrics if metric == result.primary]
     if not metrics:
         return None
-    rows = len(findings.others)
     figure = Figure(figsize=(WIDTH, 0.35 + len(metrics) * (0.42 + 0.21 * rows)))
     panels = figure.subplots(len(metrics), 1, squeeze=False)[:, 0]
     for metric, panel in zip(metrics, panels, strict=True):
@@ -96,7 +100,7 @@ def draw_effects(findings: Findings) -> Figure | None:
         panel.set_yticks(range(rows), [findings.styles[arm].label for arm in findings.others])
         panel.set_ylim(rows - 0.4, -0.6)
         panel.tick_params(axis="y", length=0)
-        panel.xaxis.set_major_locator(MaxNLocator(5))
+        panel.xaxis.set_major_locator(MaxNLocator(4))
         kind = "primary" if primary else "descriptive"
         title = f"{shortened(findings.label(metric), 36)} ({kind})"
         panel.set_title(title, loc="left")
@@ -215,6 +219,6 @@ FIGURES: dict[Plot, Callable[[Findings], Figure | None]] = {
     Plot(
         "loss",
         "Training loss",
-        "Mean over seeds, with the range between them. Arms see different clips, so a lower loss is no better model.",
+        "Mean over seeds, with the range between them. Arms see different clips: a lower loss is not a better model.",
     ): draw_loss,
 }

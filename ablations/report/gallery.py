@@ -1,7 +1,7 @@
 """Sampled videos side by side: one sheet of frames a run, which the page moves through in step.
 
-A sheet has a row a clip and a column a frame, at the clips' own size and without loss: what looks like an artefact of
-compression would be taken for one of the model.
+A sheet has a row a clip and a column a frame, at the clips' own size. Tiny clips are kept without loss: what looks like
+an artefact of compression would be taken for one of the model.
 """
 
 import re
@@ -17,6 +17,10 @@ from ablations.report.findings import Findings
 from ablations.report.wording import number
 
 FOLDER = "gallery"
+BYTES = 800_000
+"""What all sheets together may take, so that a report can be committed; seeds beyond it are left out, never prompts."""
+TINY = 64
+"""Pixels: clips at least this high are stored with loss, where it cannot be seen."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Sheet:
     """
 
     label: str
-    colour: str
+    colour: str | None
     file: str | None
     clips: int = 0
     frames: int = 0
@@ -60,10 +64,16 @@ def write_gallery(findings: Findings, folder: Path, count: int) -> Gallery | Non
     first: tuple[Sheet, ...] = ()
     reference = real(result, len(texts))
     if reference is not None:
-        first = (_write(folder, "real.webp", reference, Sheet("real clip", "inherit", None)),)
-    sampled_seeds = [s for s in result.seeds if any(r.samples for r in result.runs if r.seed == s)]
-    columns = {seed: (*first, *_columns(findings, folder, seed, len(texts))) for seed in sampled_seeds}
-    return Gallery(tuple(texts), columns)
+        first = (_write(folder, "real.webp", reference, Sheet("real clip", None, None)),)
+    seeds: dict[int, tuple[Sheet, ...]] = {}
+    for seed in (s for s in result.seeds if any(run.samples for run in result.runs if run.seed == s)):
+        columns = _columns(findings, folder, seed, len(texts))
+        if seeds and sum(path.stat().st_size for path in (folder / FOLDER).iterdir()) > BYTES:
+            for file in (sheet.file for sheet in columns if sheet.file):
+                (folder / file).unlink()
+            break
+        seeds[seed] = (*first, *columns)
+    return Gallery(tuple(texts), seeds)
 
 
 def _columns(findings: Findings, folder: Path, seed: int, count: int) -> list[Sheet]:
@@ -89,5 +99,9 @@ def _slug(name: str) -> str:
 def _write(folder: Path, file: str, clips: NDArray[np.uint8], sheet: Sheet) -> Sheet:
     count, frames, _, height, width = clips.shape
     pixels = clips.transpose(0, 3, 1, 4, 2).reshape(count * height, frames * width, 3)
-    Image.fromarray(np.ascontiguousarray(pixels)).save(folder / FOLDER / file, lossless=True, quality=70, method=4)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    if height < TINY:
+        image.save(folder / FOLDER / file, lossless=True, quality=70, method=1)
+    else:
+        image.save(folder / FOLDER / file, quality=90)
     return Sheet(sheet.label, sheet.colour, f"{FOLDER}/{file}", count, frames, width, height, sheet.notes)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from ablations.report.findings import Findings
 from ablations.report.gallery import Gallery
@@ -26,7 +27,7 @@ def render(findings: Findings, table: Table, plots: "list[Plot]", gallery: Galle
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(duration=duration, share=share, json=compact)
+    environment.filters.update(duration=duration, share=share, json=compact, breakable=breakable)
     script = (HERE / "page.js").read_text(encoding="utf-8")
     result = findings.result
     page: str = environment.get_template("page.html").render(
@@ -99,6 +100,11 @@ def duration(seconds: float | None) -> str:
 def share(value: float | None) -> str:
     """Three digits of a share such as precision."""
     return number(value, 3)
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken after its underscores."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def compact(value: object) -> str:

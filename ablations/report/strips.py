@@ -36,7 +36,8 @@ def draw_strips(findings: Findings) -> Figure | None:
     panels = figure.subplots(len(texts) * len(rows), 1, squeeze=False)[:, 0].reshape(len(texts), len(rows))
     _place(panels, label_width / WIDTH, 0.22 / height)
     for clip, text in enumerate(texts):
-        panels[clip, 0].set_title(f"“{shortened(text, 48)}”, seed {seed}", loc="left", fontsize=6, pad=2)
+        top = panels[clip, 0].get_position().y1
+        figure.text(0.005, top + 0.03 / height, f"“{shortened(text, 64)}”, seed {seed}", fontsize=6)
         for panel, (label, colour, clips) in zip(panels[clip], rows, strict=True):
             panel.imshow(strip(clips[clip]), interpolation="nearest", aspect="auto")
             panel.set_ylabel(shortened(label, 16), color=colour, rotation=0, ha="right", va="center", fontsize=6)

@@ -136,8 +136,8 @@ def reading(findings: Findings) -> list[str]:
     """How the panels are to be read."""
     notes = []
     if findings.others:
-        levels = {arm: c.interval.level for arm, c in findings.comparisons.items() if c.interval}
-        own = "; ".join(f"{arm} {percent(level)}" for arm, level in levels.items())
+        levels = sorted({c.interval.level for c in findings.comparisons.values() if c.interval}, reverse=True)
+        own = ", ".join(percent(level) for level in levels)
         family = f"the {len(findings.others)} arms" if len(findings.others) > 1 else "the one arm"
         notes.append(
             f"The verdict rests on {findings.name(findings.result.primary)} alone: a paired t interval over seeds with "
@@ -153,7 +153,7 @@ def reading(findings: Findings) -> list[str]:
 
 def gaps(result: AblationResult) -> list[str]:
     """Every value that a mean had to do without, and why."""
-    notes = []
+    seeds: dict[tuple[str, str, str], list[int]] = {}
     for run in result.runs:
         reasons: dict[str, list[str]] = {}
         for metric in result.metrics:
@@ -161,5 +161,8 @@ def gaps(result: AblationResult) -> list[str]:
                 reasons.setdefault(reason, []).append(metric)
         for reason, metrics in reasons.items():
             what = "" if len(metrics) == len(result.metrics) else f" {', '.join(metrics)}"
-            notes.append(f"Missing: {run.arm}, seed {run.seed}{what} ({reason}).")
-    return notes
+            seeds.setdefault((run.arm, what, reason), []).append(run.seed)
+    return [
+        f"Missing: {arm}, seed{'s' if len(lost) > 1 else ''} {', '.join(map(str, lost))}{what} ({reason})."
+        for (arm, what, reason), lost in seeds.items()
+    ]
