@@ -49,8 +49,8 @@ def measures(frame: NDArray[np.uint8], text: NDArray[np.uint8]) -> NDArray[np.fl
 def typical_looks(raw: NDArray[np.float64], over_frames: OverFrames) -> NDArray[np.float64]:
     """Scores (n,) of raw measures (n, frames, measures): 0 for typical looks, lower for odd ones.
 
-    Each |z| is first combined over frames: with `best`, a clip is odd only in what is odd in all of them. A measure that
-    does not vary over the table says nothing and is left out.
+    Each |z| is first combined over frames: with `best`, a clip is odd only in what is odd in all of them. A measure
+    that does not vary over the table says nothing and is left out.
     """
     if not raw.size:
         return np.zeros(len(raw))

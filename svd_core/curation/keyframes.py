@@ -13,7 +13,6 @@ def keyframes(frames: list[Frame]) -> list[Frame]:
     return [frames[0], frames[len(frames) // 2], frames[-1]]
 
 
-def over_frames(scores: NDArray[np.float64], combine: Literal["mean", "max"]) -> NDArray[np.float64]:
-    """Scores (..., keyframes) to scores (...): how is unpublished, so every score has it as a setting."""
-    combined: NDArray[np.float64] = getattr(np, combine)(scores, axis=-1)
-    return combined
+def over_frames(scores: NDArray[np.float64], combine: Literal["mean", "max"]) -> float:
+    """One number of the keyframes' scores: how is unpublished, so every score has it as a setting."""
+    return float(scores.max() if combine == "max" else scores.mean())

@@ -15,7 +15,7 @@ from svd_core.curation.keyframes import keyframes, over_frames
 from svd_core.curation.motion import motion_score
 from svd_core.curation.shots import Shot, shots
 from svd_core.curation.text_area import TextDetector
-from svd_core.data.video import Video, VideoError, training_window
+from svd_core.data.video import Image, Video, VideoError, training_window
 from svd_core.settings import CurationSettings
 
 
@@ -107,13 +107,24 @@ def _long_enough(settings: CurationSettings, video: Video, shot: Shot) -> bool:
 
 
 def _clip(settings: CurationSettings, path: Path, video: Video, shot: Shot, sidecar: Sidecar, scorers: Scorers) -> Clip:
-    start_s, end_s = (float(pts * video.time_base) for pts in (shot.pts[0], shot.end_pts))
-    caption = sidecar.at(start_s, end_s)
     looked_at = keyframes(shot.images)
     text = scorers.text.covered(looked_at)
-    row: dict[str, object] = {
-        "clip_id": clip_id(path.name, start_s),
-        "source": path.name,
+    row = _place(path.name, video, shot)
+    row["motion"] = motion_score(shot.images, video.fps)
+    row["text_area"] = over_frames(text.mean(axis=(1, 2)), settings.text_over_frames)
+    caption = sidecar.at(*(float(pts * video.time_base) for pts in (shot.pts[0], shot.end_pts)))
+    if caption is not None:
+        row |= {"caption_image": caption.image, "caption_video": caption.video, "caption": caption.merged}
+        row["alignment"] = _alignment(scorers.encoder, looked_at, caption, settings)
+    looks = np.stack([measures(frame, covered) for frame, covered in zip(looked_at, text, strict=True)])
+    return Clip(row, training_window(shot.images, settings.frames, settings.resolution), looks)
+
+
+def _place(source: str, video: Video, shot: Shot) -> dict[str, object]:
+    start_s, end_s = (float(pts * video.time_base) for pts in (shot.pts[0], shot.end_pts))
+    return {
+        "clip_id": clip_id(source, start_s),
+        "source": source,
         "start_s": start_s,
         "end_s": end_s,
         "start_pts": shot.pts[0],
@@ -123,14 +134,15 @@ def _clip(settings: CurationSettings, path: Path, video: Video, shot: Shot, side
         "fps": video.fps,
         "width": video.width,
         "height": video.height,
-        "motion": motion_score(shot.images, video.fps),
-        "text_area": float(over_frames(text.mean(axis=(1, 2)), settings.text_over_frames)),
     }
-    if caption is not None:
-        row |= {"caption_image": caption.image, "caption_video": caption.video, "caption": caption.merged}
-        texts = [caption.image, caption.video, caption.merged]
-        row["alignment"] = float(
-            over_frames(alignment(scorers.encoder, looked_at, texts), settings.alignment_over_frames)
-        )
-    window = training_window(shot.images, settings.frames, settings.resolution)
-    return Clip(row, window, np.stack([measures(*pair) for pair in zip(looked_at, text, strict=True)]))
+
+
+def _alignment(
+    encoder: ImageTextEncoder, looked_at: list[Image], caption: Caption, settings: CurationSettings
+) -> float | None:
+    """Null where the encoder knows no word of a caption: no score is better than a made-up one."""
+    try:
+        cosines = alignment(encoder, looked_at, [caption.image, caption.video, caption.merged])
+    except ValueError:
+        return None
+    return over_frames(cosines, settings.alignment_over_frames)
