@@ -135,7 +135,8 @@ def _copy_spatial_weights(image: UNet2DConditionModel, video: nn.Module) -> None
     # The two classes differ in some group norms' epsilon, which is no weight.
     for name, module in image.named_modules():
         if isinstance(module, nn.GroupNorm):
-            video.get_submodule(video_name(name)).eps = module.eps
+            norm: Any = video.get_submodule(video_name(name))
+            norm.eps = module.eps
 
 
 def last_temporal_layers(video: nn.Module) -> Iterator[tuple[str, nn.Module]]:

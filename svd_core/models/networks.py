@@ -47,9 +47,10 @@ def load_image_unet(folder: Path) -> UNet2DConditionModel:
 def load_video_unet(folder: Path) -> SpatioTemporalUNet:
     """The EMA network of a video training artifact, in evaluation mode."""
     config = json.loads((folder / "config.json").read_text())["network"]
-    model = SpatioTemporalUNet.from_config(config)
+    model: SpatioTemporalUNet = SpatioTemporalUNet.from_config(config)
     model.load_state_dict(load_file(folder / "ema.safetensors"))
-    return model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    return model
 
 
 def count_parameters(network: torch.nn.Module) -> int:

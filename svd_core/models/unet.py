@@ -3,13 +3,13 @@
 What differs from the stock class, each equal up to rounding:
 
 - (3, 1, 1) convolutions run as 2-D ones over (frames, height * width), which CPUs have fast kernels for;
-- blending, alpha x + (1 - alpha) (x + branch), is one x + (1 - alpha) branch: no image of the batch is treated apart, as the
-  stock class never does either;
+- blending, alpha x + (1 - alpha) (x + branch), is one x + (1 - alpha) branch;
 - cross-attention folds all queries that read the same text into one sequence, so that keys and values are
   computed once a clip and not once a frame (spatial) or pixel (temporal);
 - the embedding of frame positions is computed once a clip length and not once a frame of the batch.
 """
 
+from functools import wraps
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from torch import nn
 class SpatioTemporalUNet(UNetSpatioTemporalConditionModel):
     """A drop-in for UNetSpatioTemporalConditionModel: call it the same way, load the same state dict."""
 
+    @wraps(UNetSpatioTemporalConditionModel.__init__)  # its signature is what `from_config` reads
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for module in self.modules():
@@ -94,11 +95,12 @@ class FoldedAttention:
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         folded = hidden_states.reshape(len(context), -1, hidden_states.shape[-1])
         query, key, value = (
-            projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for projected in (attn.to_q(folded), attn.to_k(context), attn.to_v(context))
+            each.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for each in (attn.to_q(folded), attn.to_k(context), attn.to_v(context))
         )
         attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        return attn.to_out[0](attended).reshape(hidden_states.shape)
+        projected: torch.Tensor = attn.to_out[0](attended)
+        return projected.reshape(hidden_states.shape)
 
 
 def over_frames(conv: nn.Conv3d, x: torch.Tensor) -> torch.Tensor:

@@ -76,8 +76,8 @@ def _generate(
     """Noise (B, T, C, h, w) to pixels uint8 (B, T, 3, H, W)."""
     sigmas = edm_sigmas(settings.steps, sigma_min=settings.sigma_min, sigma_max=settings.sigma_max, rho=settings.rho)
     latents = euler(guided(network, text, time_ids, constant(settings.guidance, noise.shape[1])), noise, sigmas)
-    frames = decoder.decode(latents.flatten(0, 1))
-    return to_pixels(frames).unflatten(0, latents.shape[:2])
+    frames = to_pixels(decoder.decode(latents.flatten(0, 1)))
+    return frames.reshape(*latents.shape[:2], *frames.shape[1:])
 
 
 def guided(network: SpatioTemporalUNet, text: torch.Tensor, time_ids: torch.Tensor, scale: torch.Tensor) -> Denoiser:

@@ -37,14 +37,16 @@ def train(
     out: Path,
     *,
     progress: Progress = silent,
-    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    checkpoint_every_s: float | None = None,
 ) -> None:
     """Train until `settings.samples` samples were seen, from the newest checkpoint under `out/state` if there is one.
 
-    Writes `metrics.jsonl` (loss and gradient norm, both means over 25 steps), checkpoints in `state/` every
-    `checkpoint_every_s` seconds, and at the end `ema.safetensors` and the last checkpoint. Neither interruptions nor
-    the interval change any of these. Raises NonFiniteLoss naming the batch's clips; the last checkpoint stays.
+    Writes `metrics.jsonl` (loss and gradient norm, means over 25 steps), checkpoints in `state/` every
+    `checkpoint_every_s` seconds (by default 20), and at the end `ema.safetensors` and the last checkpoint. Neither
+    interruptions nor the interval change any of these. Raises NonFiniteLoss naming the batch's clips; the last
+    checkpoint stays.
     """
+    interval = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
     resume(state, out / "state")
     _truncate(out / "metrics.jsonl", state.metrics_bytes)
     saved = time.monotonic()
@@ -55,7 +57,7 @@ def train(
         if len(state.pending) == STEPS_PER_LINE:
             figures = _write_line(state, out / "metrics.jsonl")
             progress(state.samples, settings.samples, **figures)
-        if time.monotonic() - saved >= checkpoint_every_s:
+        if time.monotonic() - saved >= interval:
             state.save(out / "state")
             saved = time.monotonic()
     state.save(out / "state")
@@ -70,7 +72,7 @@ def _step(settings: TrainingSettings, state: TrainingState, condition: Condition
     if not math.isfinite(value := mean_loss.item()):
         raise NonFiniteLoss(f"loss is {value} after {state.samples} samples; clips of this batch: {batch.clip_ids}")
     state.optimizer.zero_grad(set_to_none=True)
-    mean_loss.backward()  # type: ignore[no-untyped-call]
+    mean_loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip_grad_norm)
     # Warm-up, then constant: a rate that knows no horizon keeps N steps a prefix of M.
     state.samples += len(batch.clip_ids)

@@ -1,0 +1,108 @@
+import pytest
+import torch
+from diffusers import UNet2DConditionModel, UNetSpatioTemporalConditionModel
+
+from svd_core.models.inflation import NotInflatable, inflate, last_temporal_layers
+from svd_core.models.networks import count_parameters, image_unet
+from svd_core.settings import NetworkSettings
+
+TEXT = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(1))
+C_NOISE = torch.tensor([0.3, -0.7])
+EVERYWHERE = NetworkSettings(attention_levels=(True, True))
+
+
+def small_unet(**changes: object) -> UNet2DConditionModel:
+    torch.manual_seed(0)
+    return UNet2DConditionModel(
+        **{
+            "in_channels": 4,
+            "out_channels": 4,
+            "block_out_channels": (32, 64),
+            "layers_per_block": 1,
+            "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+            "attention_head_dim": (2, 4),
+            "cross_attention_dim": 16,
+            **changes,
+        }
+    )
+
+
+def frame_by_frame(image: UNet2DConditionModel, x: torch.Tensor) -> torch.Tensor:
+    return torch.stack([image(frame, C_NOISE, TEXT).sample for frame in x.unbind(1)], 1)
+
+
+@pytest.mark.parametrize("use_linear_projection", [False, True])
+@torch.no_grad()
+def test_the_video_network_starts_as_the_image_network(use_linear_projection: bool) -> None:
+    image = small_unet(use_linear_projection=use_linear_projection)
+    video = inflate(image)
+    x = torch.randn(2, 3, 4, 8, 8)
+    output = video(x, C_NOISE, TEXT, torch.tensor([[6.0, 127.0, 0.02], [11.0, 3.0, 0.5]])).sample
+    torch.testing.assert_close(output, frame_by_frame(image, x), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_it_starts_as_the_image_network_whatever_the_blend() -> None:
+    image = small_unet()
+    video = inflate(image)
+    for name, parameter in video.named_parameters():
+        if name.endswith("mix_factor"):
+            parameter.uniform_(-3, 3)
+    x = torch.randn(2, 3, 4, 8, 8)
+    output = video(x, C_NOISE, TEXT, torch.zeros(2, 3)).sample
+    torch.testing.assert_close(output, frame_by_frame(image, x), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_further_input_channels_start_without_effect() -> None:
+    image = small_unet()
+    x, condition = torch.randn(2, 2, 3, 4, 8, 8)
+    output = inflate(image, in_channels=8)(torch.cat([x, condition], 2), C_NOISE, TEXT, torch.zeros(2, 3)).sample
+    torch.testing.assert_close(output, frame_by_frame(image, x), rtol=0, atol=1e-5)
+
+
+def test_every_layer_that_starts_at_zero_gets_a_gradient() -> None:
+    video = inflate(small_unet(), time_ids=2, time_id_dim=8)
+    video(torch.randn(2, 3, 4, 8, 8), C_NOISE, TEXT, torch.ones(2, 2)).sample.square().mean().backward()
+    layers = dict(last_temporal_layers(video))
+    assert any("attn1.to_out" in name for name in layers)
+    assert all(layer.weight.grad.any() for layer in layers.values())
+
+
+def test_the_state_dict_is_that_of_the_stock_class() -> None:
+    video = inflate(image_unet(EVERYWHERE, channels=4, text_dim=16), time_ids=2, time_id_dim=8)
+    config = {key: value for key, value in video.config.items() if not key.startswith("_")}
+    stock = UNetSpatioTemporalConditionModel.from_config(config)
+    assert {k: v.shape for k, v in stock.state_dict().items()} == {k: v.shape for k, v in video.state_dict().items()}
+
+
+def test_parameter_counts_of_stable_diffusion_and_svd() -> None:
+    with torch.device("meta"):
+        sd21 = UNet2DConditionModel(
+            cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True
+        )
+        video = inflate(sd21, in_channels=8, num_frames=25)
+    assert count_parameters(sd21) == 865_910_724
+    assert count_parameters(video) == 1_524_623_082
+    new = ("temporal_res_block", "temporal_transformer_blocks", "time_mixer", "time_pos_embed")
+    assert sum(p.numel() for name, p in video.named_parameters() if any(part in name for part in new)) == 656_076_838
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"act_fn": "gelu"}, "act_fn='gelu'; only act_fn='silu'"),
+        ({"norm_num_groups": 16}, "norm_num_groups=16; only norm_num_groups=32"),
+        ({"resnet_time_scale_shift": "scale_shift"}, "resnet_time_scale_shift='scale_shift'"),
+        ({"down_block_types": ("CrossAttnDownBlock2D", "AttnDownBlock2D")}, "down_block_types with 'AttnDownBlock2D'"),
+    ],
+)
+def test_other_architectures_are_refused_by_their_config_key(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(NotInflatable, match=message):
+        inflate(small_unet(**changes))
+
+
+def test_fewer_input_channels_are_refused() -> None:
+    with pytest.raises(NotInflatable, match="in_channels=3 is fewer than the image model's 4"):
+        inflate(small_unet(), in_channels=3)

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from svd_core.settings import ImagePretrainingSettings, NetworkSettings, VideoPretrainingSettings
+from svd_core.training.stages import pretrain_images
+
+TINY = NetworkSettings(block_out_channels=(32,), attention_levels=(False,), num_attention_heads=(2,))
+CLIPS = 10
+
+
+@pytest.fixture(scope="session")
+def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random latents of ten clips of three frames."""
+    folder = tmp_path_factory.mktemp("latents")
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        "latents": torch.randn(CLIPS, 3, 4, 4, 4, generator=generator).half(),
+        "text": torch.randn(CLIPS, 3, 5, 8, generator=generator).half(),
+        "text_lengths": torch.full((CLIPS, 3), 5),
+    }
+    save_file(tensors, folder / "latents.safetensors")
+    motion = [None, *[0.1 * row for row in range(1, CLIPS)]]
+    index = {"clip_id": [f"clip{row}" for row in range(CLIPS)], "fps": [8.0 + row for row in range(CLIPS)]}
+    pl.DataFrame({**index, "motion": motion}).write_parquet(folder / "index.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def subset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven of the ten clips."""
+    folder = tmp_path_factory.mktemp("subset")
+    pl.DataFrame({"clip_id": [f"clip{row}" for row in range(CLIPS) if row % 4]}).write_parquet(
+        folder / "subset.parquet"
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images(latents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Stage I artifact after two steps."""
+    out = tmp_path_factory.mktemp("images")
+    pretrain_images(ImagePretrainingSettings(samples=8, batch_size=4, warmup_samples=0, network=TINY), latents, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def video_settings() -> VideoPretrainingSettings:
+    """Thirty steps: one line of metrics and some steps after it."""
+    return VideoPretrainingSettings(samples=60, batch_size=2, warmup_samples=10)

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from svd_core.data.latents import EncodedClips, read_encoded
+from svd_core.models.conditioning import DEFAULT_BUCKET
+from svd_core.settings import VideoPretrainingSettings
+from svd_core.training.batches import Batch, draw, draw_batch
+
+
+@pytest.fixture(scope="module")
+def clips(latents: Path) -> EncodedClips:
+    return read_encoded(latents)
+
+
+def settings(batch_size: int = 4, **changes: float) -> VideoPretrainingSettings:
+    return VideoPretrainingSettings(samples=8 * batch_size, batch_size=batch_size, **changes)
+
+
+def joined(batches: list[Batch]) -> list[torch.Tensor]:
+    names = ("clean", "noise", "sigma", "text", "time_ids")
+    return [torch.cat([getattr(batch, name) for batch in batches]) for name in names]
+
+
+def test_a_sample_sees_the_same_draws_whatever_the_batch_size(clips: EncodedClips) -> None:
+    large = [draw_batch(settings(4), "pretrain_videos", clips, 4)]
+    small = [draw_batch(settings(2), "pretrain_videos", clips, first) for first in (4, 6)]
+    for together, apart in zip(joined(large), joined(small), strict=True):
+        assert torch.equal(together, apart)
+
+
+def test_conditions_belong_to_their_clips(clips: EncodedClips) -> None:
+    batch = draw_batch(settings(10, text_dropout=0.0), "pretrain_videos", clips, 0)
+    assert sorted(batch.clip_ids) == sorted(clips.clip_ids)
+    for element, clip_id in enumerate(batch.clip_ids):
+        row = clips.clip_ids.index(clip_id)
+        assert torch.equal(batch.clean[element], clips.latents[row].float())
+        assert batch.time_ids[element, 0] == clips.fps[row] - 1
+        assert any(torch.equal(batch.text[element], caption.float()) for caption in clips.text[row])
+    assert batch.time_ids[batch.clip_ids.index("clip0"), 1] == DEFAULT_BUCKET  # its motion was never measured
+
+
+def test_image_batches_hold_one_frame_of_each_clip(clips: EncodedClips) -> None:
+    batch = draw_batch(settings(10), "pretrain_images", clips, 0)
+    assert batch.noise.shape == batch.clean.shape == (10, 4, 4, 4)
+    for frame, clip_id in zip(batch.clean, batch.clip_ids, strict=True):
+        row = clips.clip_ids.index(clip_id)
+        assert any(torch.equal(frame, stored.float()) for stored in clips.latents[row])
+
+
+def test_captions_and_text_dropout_come_in_their_shares() -> None:
+    draws = [draw(settings(), "pretrain_videos", index, (3, 1, 1, 1)) for index in range(4000)]
+    captions = torch.bincount(torch.tensor([drawn.caption for drawn in draws])) / len(draws)
+    assert captions.tolist() == pytest.approx([0.5, 0.25, 0.25], abs=0.025)  # 3 standard errors
+    assert sum(drawn.drops_text for drawn in draws) / len(draws) == pytest.approx(0.1, abs=0.015)
+
+
+@pytest.mark.parametrize(("rate", "any_text"), [(0.0, True), (1.0, False)])
+def test_dropped_text_is_zero(clips: EncodedClips, rate: float, any_text: bool) -> None:
+    batch = draw_batch(settings(10, text_dropout=rate), "pretrain_videos", clips, 0)
+    assert (batch.text.flatten(1).any(1) == any_text).all()

@@ -1,0 +1,95 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from svd_core.data.latents import EncodedClips, read_encoded
+from svd_core.diffusion.preconditioning import Network
+from svd_core.settings import VideoPretrainingSettings
+from svd_core.training.batches import Batch
+from svd_core.training.loop import NonFiniteLoss, train
+from svd_core.training.state import TrainingState, checkpoints
+
+
+class Pointwise(nn.Module):
+    """A network small enough to train in no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.mix = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.mix(x.movedim(2, -1)).movedim(-1, 2)
+
+
+def run(settings: VideoPretrainingSettings, clips: EncodedClips, out: Path, **options: float) -> TrainingState:
+    out.mkdir(exist_ok=True)
+    network = Pointwise()
+    state = TrainingState.start(network, lr=settings.lr, weight_decay=settings.weight_decay)
+
+    def condition(batch: Batch) -> Network:
+        return lambda x, c_noise: network(x)
+
+    train(settings, "pretrain_videos", state, condition, clips, out, **options)
+    return state
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_learns(latents: Path, tmp_path: Path) -> None:
+    settings = VideoPretrainingSettings(samples=1600, batch_size=8, lr=1e-2, warmup_samples=0)
+    clips = read_encoded(latents)
+    clips.latents.fill_(1.0)
+    run(settings, clips, tmp_path)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert len(losses) == 8
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_how_often_it_checkpoints_changes_nothing(
+    latents: Path, video_settings: VideoPretrainingSettings, tmp_path: Path
+) -> None:
+    clips = read_encoded(latents)
+    run(video_settings, clips, tmp_path / "often", checkpoint_every_s=0.0)
+    run(video_settings, clips, tmp_path / "never", checkpoint_every_s=1e9)
+    assert contents(tmp_path / "often") == contents(tmp_path / "never")
+    assert set(contents(tmp_path / "often")) == {
+        "ema.safetensors",
+        "metrics.jsonl",
+        "state/000000000060.safetensors",
+    }
+
+
+def test_the_learning_rate_warms_up_and_then_stays(latents: Path, tmp_path: Path) -> None:
+    clips = read_encoded(latents)
+    for samples, share in ((2, 0.2), (6, 0.6), (10, 1.0), (20, 1.0)):
+        settings = VideoPretrainingSettings(samples=samples, batch_size=2, warmup_samples=10)
+        state = run(settings, clips, tmp_path / str(samples))
+        assert state.optimizer.param_groups[0]["lr"] == pytest.approx(settings.lr * share)
+
+
+def test_gradients_are_clipped(latents: Path, tmp_path: Path) -> None:
+    settings = VideoPretrainingSettings(samples=2, batch_size=2, warmup_samples=0, clip_grad_norm=1e-3)
+    state = run(settings, read_encoded(latents), tmp_path)
+    gradient = torch.cat([parameter.grad.flatten() for parameter in state.network.parameters()])
+    assert gradient.norm().item() == pytest.approx(1e-3, rel=1e-2)
+    assert state.pending[0][1] > 1e-2  # what is logged is the norm before clipping
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_clips(
+    latents: Path, video_settings: VideoPretrainingSettings, tmp_path: Path
+) -> None:
+    clips = read_encoded(latents)
+    run(video_settings.model_copy(update={"samples": 10}), clips, tmp_path)
+    last_good = contents(tmp_path / "state")
+    clips.latents[3] = math.nan
+    with pytest.raises(NonFiniteLoss, match=r"loss is nan after \d+ samples; clips of this batch: .*clip3"):
+        run(video_settings, clips, tmp_path, checkpoint_every_s=1e9)
+    assert contents(tmp_path / "state") == last_good
+    assert checkpoints(tmp_path / "state")

@@ -1,0 +1,182 @@
+"""The two stages from end to end, on a tiny network: what interruptions and longer trainings may not change."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from svd_core.data.latents import read_encoded
+from svd_core.models.networks import load_image_unet, load_video_unet
+from svd_core.settings import VideoPretrainingSettings
+from svd_core.training import loop
+from svd_core.training.stages import pretrain_videos
+
+
+class Interruption(Exception):
+    """Stands for a killed process."""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def run(
+    video_settings: VideoPretrainingSettings,
+    subset: Path,
+    latents: Path,
+    images: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """An undisturbed training."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    pretrain_videos(video_settings, subset, latents, images, out)
+    return out
+
+
+def test_artifacts_hold_what_later_stages_read(images: Path, run: Path) -> None:
+    expected = {"config.json", "ema.safetensors", "metrics.jsonl"}
+    assert {name for name in contents(run) if not name.startswith("state/")} == expected
+    assert "metrics.jsonl" in contents(images)
+    assert load_image_unet(images).config["in_channels"] == 4
+    config = json.loads((run / "config.json").read_text())
+    assert (config["latent_shape"], config["text_shape"], config["clips"]) == ([3, 4, 4, 4], [5, 8], 7)
+    network = load_video_unet(run)
+    assert sum(value.numel() for value in network.parameters()) == config["parameters"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_interrupted_at_any_step_the_result_is_the_same_to_the_bit(
+    seed: int,
+    run: Path,
+    video_settings: VideoPretrainingSettings,
+    subset: Path,
+    latents: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "interrupted"
+    out.mkdir()
+    chance = random.Random(seed)
+    draw_batch = loop.draw_batch
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+    for stop in sorted(chance.sample(range(2, 60, 2), 2)):
+
+        def interrupt(*args: object, stop: int = stop) -> object:
+            if args[-1] == stop:
+                raise Interruption
+            return draw_batch(*args)
+
+        monkeypatch.setattr(loop, "draw_batch", interrupt)
+        with pytest.raises(Interruption):
+            pretrain_videos(video_settings, subset, latents, images, out)
+        torch.manual_seed(chance.randrange(100))
+    monkeypatch.setattr(loop, "draw_batch", draw_batch)
+    pretrain_videos(video_settings, subset, latents, images, out)
+    assert contents(out) == contents(run)
+
+
+def test_a_shorter_training_is_a_prefix_to_the_bit(
+    run: Path,
+    video_settings: VideoPretrainingSettings,
+    subset: Path,
+    latents: Path,
+    images: Path,
+    tmp_path: Path,
+) -> None:
+    short, long = tmp_path / "short", tmp_path / "long"
+    for out, samples, previous in ((short, 20, None), (long, 60, short)):
+        out.mkdir()
+        settings = video_settings.model_copy(update={"samples": samples})
+        pretrain_videos(settings, subset, latents, images, out, previous=previous)
+    assert contents(long) == contents(run)
+    assert (run / "metrics.jsonl").read_bytes().startswith((short / "metrics.jsonl").read_bytes())
+
+
+def test_only_clips_of_the_subset_are_read(
+    video_settings: VideoPretrainingSettings,
+    subset: Path,
+    latents: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+    draw_batch = loop.draw_batch
+
+    def watch(*args: object) -> object:
+        batch = draw_batch(*args)
+        seen.extend(batch.clip_ids)
+        return batch
+
+    monkeypatch.setattr(loop, "draw_batch", watch)
+    pretrain_videos(video_settings, subset, latents, images, tmp_path)
+    kept = pl.read_parquet(subset / "subset.parquet")["clip_id"].to_list()
+    assert sorted(seen[:7]) == sorted(kept)  # one epoch
+    assert len(seen) == 60
+
+
+def test_seeds_differ_in_their_draws_and_new_weights(
+    run: Path,
+    video_settings: VideoPretrainingSettings,
+    subset: Path,
+    latents: Path,
+    images: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "other"
+    out.mkdir()
+    pretrain_videos(video_settings.model_copy(update={"seed": 1}), subset, latents, images, out)
+    assert load_file(out / "ema.safetensors").keys() == load_file(run / "ema.safetensors").keys()
+    assert contents(out)["ema.safetensors"] != contents(run)["ema.safetensors"]
+
+
+def test_an_empty_subset_and_clips_without_latents_are_refused(
+    video_settings: VideoPretrainingSettings, latents: Path, images: Path, tmp_path: Path
+) -> None:
+    pl.DataFrame({"clip_id": []}, schema={"clip_id": pl.String}).write_parquet(tmp_path / "subset.parquet")
+    with pytest.raises(ValueError, match="no clip left to train on"):
+        pretrain_videos(video_settings, tmp_path, latents, images, tmp_path)
+    with pytest.raises(KeyError, match="1 of 2 clips have no latents, the first of them 'unknown'"):
+        read_encoded(latents).select(["clip1", "unknown"])
+
+
+@pytest.mark.slow
+def test_killed_for_real_the_result_is_the_same_to_the_bit(
+    run: Path,
+    video_settings: VideoPretrainingSettings,
+    subset: Path,
+    latents: Path,
+    images: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "killed"
+    out.mkdir()
+    program = (
+        "import sys, torch; from pathlib import Path; torch.set_num_threads(1);"
+        "from svd_core.settings import VideoPretrainingSettings; from svd_core.training import loop, stages;"
+        "loop.CHECKPOINT_EVERY_S = 0.0;"
+        "stages.pretrain_videos(VideoPretrainingSettings.model_validate_json(sys.argv[1]),"
+        " *(Path(path) for path in sys.argv[2:]))"
+    )
+    command = [sys.executable, "-c", program, video_settings.model_dump_json(), subset, latents, images, out]
+    for _ in range(2):
+        seen = len(list((out / "state").glob("*.safetensors")))
+        process = subprocess.Popen(command)
+        while len(list((out / "state").glob("*.safetensors"))) <= min(seen, 1) and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(random.Random(seen).random() * 0.2)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True)
+    assert contents(out) == contents(run)
