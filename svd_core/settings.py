@@ -36,9 +36,10 @@ class ToyClipSettings(Settings):
 
     split: Literal["filter", "score"] = "filter"
     seed: int = 0
-    steps: int = Field(600, ge=1)
+    images: int = Field(10_000, ge=2)
+    steps: int = Field(250, ge=1)
     batch_size: int = Field(128, ge=2)
-    lr: float = Field(2e-3, gt=0)
+    lr: float = Field(5e-3, gt=0)
 
 
 class CurationSettings(Settings):
