@@ -87,10 +87,10 @@ class Convolution(nn.Module):
         taps = [tap.contiguous(memory_format=torch.channels_last) for tap in weight.unbind(2)]
         self.bias = nn.Buffer(bias)
         self.centre = nn.Buffer(taps[len(taps) // 2])
-        self.before: Tensor | None = None
-        self.after: Tensor | None = None
-        if len(taps) == 3:
-            self.before, self.after = nn.Buffer(taps[0]), nn.Buffer(taps[2])
+        self.before: Tensor | None
+        self.after: Tensor | None
+        self.register_buffer("before", taps[0] if len(taps) == 3 else None)
+        self.register_buffer("after", taps[2] if len(taps) == 3 else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Output (T, C', H', W')."""
