@@ -21,6 +21,7 @@ from scenedetect import (
     SceneDetector,
     ThresholdDetector,
 )
+from scenedetect.common import framerate_to_fraction
 
 Kind = Literal["cut", "fade", "dissolve"]
 Thumbnail = NDArray[np.uint8]
@@ -71,6 +72,7 @@ class Cascade:
 
     def __init__(self, fps: float) -> None:
         self.fps = fps
+        self.rate = framerate_to_fraction(fps)
         self.horizon = max(2, round(HORIZON_S * fps))
         self.slow_step = max(1, round(fps / SLOW_FPS))
         self.fast: list[SceneDetector] = [
@@ -80,7 +82,7 @@ class Cascade:
         ]
         self.slow: list[SceneDetector] = [
             HistogramDetector(threshold=0.3, bins=32, min_scene_len=1),
-            ContentDetector(threshold=12.0, min_scene_len=1, weights=WEIGHTS),
+            ContentDetector(threshold=12.0, min_scene_len=0, weights=WEIGHTS),
         ]
         self.count = 0
         self.shot_start = 0
@@ -93,7 +95,7 @@ class Cascade:
         small = thumbnail(frame)
         self.thumbnails.append(small)
         detectors = self.fast + (self.slow if self.count % self.slow_step == 0 else [])
-        timecode = FrameTimecode(self.count, self.fps)
+        timecode = FrameTimecode(self.count, self.rate)
         for detector in detectors:
             self.points += [cut.frame_num for cut in detector.process_frame(timecode, small)]
         self.count += 1
