@@ -1,4 +1,4 @@
-"""The scheduler's decisions, with stages of a few lines and an executor that runs a job when asked whether it is done."""
+"""The scheduler's decisions, with tiny stages and an executor that runs a job when asked whether it is done."""
 
 import io
 from pathlib import Path
