@@ -62,8 +62,12 @@ class Video:
             self._container.close()
             raise VideoError(path, "has no video stream")
         self._stream: VideoStream = self._container.streams.video[0]
-        self._stream.thread_count = 1
-        self._stream.codec_context.options = {"err_detect": "explode"}
+        decoder = getattr(self._stream, "codec_context", None)
+        if decoder is None:
+            self._container.close()
+            raise VideoError(path, "has a video stream that no decoder knows")
+        decoder.thread_count = 1
+        decoder.options = {"err_detect": "explode"}
         self.frames_read = 0
 
     @property

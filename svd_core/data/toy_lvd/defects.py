@@ -120,7 +120,7 @@ def _letters(text: Text, size: int) -> tuple[Image, Image]:
     pitch = round(height * 1.25)
     widths = [cv2.getTextSize((size, size), line, (0, 0), font, height, 600)[2] for line in text.lines]
     left = round(text.place[0] * max(0, size - max(widths) - 4)) + 2
-    top = round(text.place[1] * max(0, size - pitch * len(text.lines)))
+    top = round(text.place[1] * max(0, size - pitch * len(text.lines) - 4))
     ink = np.zeros((size, size, 3), np.uint8)
     for row, line in enumerate(text.lines):
         cv2.putText(ink, line, (left, top + row * pitch + height), (255, 255, 255), font, height, 600)

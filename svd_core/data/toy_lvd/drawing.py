@@ -14,7 +14,7 @@ Image = NDArray[np.uint8]
 SUBPIXEL_BITS = 4
 """OpenCV draws polygons with coordinates in sixteenths of a pixel."""
 JITTER = 8
-TONES = (0.85, 0.28)
+TONES = (0.85, 0.22)
 """A patterned background runs from its colour darkened to this share, to its colour this far on the way to white."""
 
 
