@@ -155,7 +155,9 @@ def _legend(figure: Figure, findings: Findings, *, line: bool = False) -> None:
         Line2D([], [], color=s.colour, marker=s.marker, linestyle=s.line if line else "", label=s.label, markersize=4)
         for s in findings.styles.values()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2 if len(handles) != 3 else 3, columnspacing=1.2)
+    one_line = len(handles) <= 3 and sum(len(style.label) for style in findings.styles.values()) <= 40
+    columns = len(handles) if one_line else min(2, len(handles))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2)
 
 
 def draw_loss(findings: Findings) -> Figure | None:
