@@ -3,19 +3,21 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from bench.features import Videos, features
+from bench.metrics.clip_score import clip_score, toy_clip_score
 from bench.metrics.dynamic_degree import dynamic
 from bench.metrics.frechet import frechet_distance, jackknife_stderr
 from bench.settings import METRICS, Direction, Encoder, Metric, ScoreSettings
 from svd_core.encoders import weights
+from svd_core.encoders.toy_clip import ToyClip
 from svd_core.progress import Progress, silent
 
 
@@ -54,14 +56,14 @@ def score(
     videos = load_file(samples / "videos.safetensors")["videos"]
     prompts = [entry["prompt"] for entry in json.loads((samples / "prompts.json").read_text())]
     scores, per_clip = {}, [pl.DataFrame(schema={"clip": pl.Int64, "metric": pl.String, "value": pl.Float64})]
-    for done, name in enumerate(settings.metrics):
-        progress(done, len(settings.metrics))
-        measured = measure(name, videos, prompts, reference, toy_clip)
+    for number, name in enumerate(settings.metrics):
+        listen = partial(_as_part, progress, number, len(settings.metrics))
+        measured = measure(name, videos, prompts, reference, toy_clip, progress=listen)
         scores[name] = describe(METRICS[name], videos, measured)
         if measured.per_clip is not None:
             clips = np.arange(len(videos), dtype=np.int64)
             per_clip.append(pl.DataFrame({"clip": clips, "metric": [name] * len(videos), "value": measured.per_clip}))
-    progress(len(settings.metrics), len(settings.metrics))
+        listen(1, 1)
     pl.concat(per_clip).write_parquet(out / "per_clip.parquet")
     text = json.dumps({name: asdict(entry) for name, entry in scores.items()}, indent=1)
     (out / "scores.json").write_text(text + "\n")
@@ -69,58 +71,76 @@ def score(
 
 @dataclass(frozen=True)
 class Measured:
-    """What a metric found: a value with its standard error, or the reason why there is none."""
+    """
+    What a metric found: a value with its standard error, or the reason why there is none.
+
+    `frames` are those used of each clip, if not all.
+    """
 
     value: float | None = None
     stderr: float | None = None
     per_clip: NDArray[np.float64] | None = None
     weights: str | None = None
     n_reference: int | None = None
+    frames: int | None = None
     error: str | None = None
 
 
 def measure(
-    name: str, videos: Videos, prompts: list[str], reference: Mapping[str, Path], toy_clip: Path | None
+    name: str,
+    videos: Videos,
+    prompts: list[str],
+    reference: Mapping[str, Path],
+    toy_clip: Path | None,
+    *,
+    progress: Progress = silent,
 ) -> Measured:
     """One metric; a failure becomes its reason, so that the other metrics stand."""
-    metric = METRICS[name]
+    encoder = METRICS[name].encoder
     try:
-        if metric.set_metric and metric.encoder:
-            return distance(metric.encoder, videos, reference[metric.encoder])
-        if name == "toy_clip_score":
-            return toy_agreement(videos, prompts, toy_clip)
-        if name == "dynamic_degree":
-            return mean_of(dynamic(videos))
-        raise KeyError(name)
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        if METRICS[name].set_metric and encoder:
+            return distance(encoder, videos, reference, progress)
+        match name:
+            case "clip_score":
+                return clip_agreement(videos, prompts)
+            case "toy_clip_score":
+                return toy_agreement(videos, prompts, toy_clip)
+            case "dynamic_degree":
+                return mean_of(dynamic(videos))
+        raise KeyError(f"metric {name!r} is in the table but has no code")
+    except (ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
         return Measured(error=f"{type(error).__name__}: {error}")
 
 
-def distance(encoder: Encoder, videos: Videos, reference: Path) -> Measured:
-    """Fréchet distance to the reference set's features; weights are those that both sets were encoded with."""
-    theirs = load_file(reference / f"{encoder}.safetensors")["features"]
-    ours = features(encoder, videos)
+def distance(encoder: Encoder, videos: Videos, reference: Mapping[str, Path], progress: Progress) -> Measured:
+    """Fréchet distance to the reference set's features, which the same weights made."""
+    if encoder not in reference:
+        raise ValueError(f"no {encoder} features of the reference set were given")
+    theirs = load_file(reference[encoder] / f"{encoder}.safetensors")["features"]
+    ours = features(encoder, videos, progress=progress)
+    per_clip = len(ours) // len(videos)
     return Measured(
         value=frechet_distance(ours, theirs),
         stderr=jackknife_stderr(ours, theirs, clips=len(videos)),
-        weights=weights.TABLE[encoder].sha256 or weights.verify(encoder),
-        n_reference=len(theirs) * len(videos) // len(ours),
+        weights=weights.verify(encoder),
+        n_reference=len(theirs) // per_clip,
+        frames=per_clip if encoder != "i3d_k400" else None,
     )
 
 
-def toy_agreement(videos: Videos, prompts: list[str], folder: Path | None) -> Measured:
-    """Cosine of each clip's frames with its prompt under the small encoder in `folder`, mean over frames."""
-    from svd_core.encoders.toy_clip import ToyClip
+def clip_agreement(videos: Videos, prompts: list[str]) -> Measured:
+    """CLIP score with the user's CLIP."""
+    from svd_core.encoders.clip import Clip  # here, because transformers is an extra
 
+    folder = weights.locate("clip")
+    return replace(mean_of(clip_score(Clip.load(folder), videos, prompts)), weights=weights.digest(folder))
+
+
+def toy_agreement(videos: Videos, prompts: list[str], folder: Path | None) -> Measured:
+    """Agreement under the small encoder in `folder`."""
     if folder is None:
-        raise ValueError("toy_clip_score needs a trained text-image encoder")
-    encoder = ToyClip.load(folder)
-    clips, frames = videos.shape[:2]
-    with torch.inference_mode():
-        images = encoder.embed_images(torch.from_numpy(videos).flatten(0, 1)).unflatten(0, (clips, frames))
-        texts = encoder.embed_texts(prompts)
-        cosines = (images * texts[:, None]).sum(-1).mean(1)
-    found = mean_of(cosines.double().numpy())
+        raise ValueError("toy_clip_score needs a trained text-image encoder, and none was given")
+    found = mean_of(toy_clip_score(ToyClip.load(folder), videos, prompts))
     return replace(found, weights=weights.digest(folder / "model.safetensors"))
 
 
@@ -140,8 +160,13 @@ def describe(metric: Metric, videos: Videos, measured: Measured) -> Score:
         weights=measured.weights,
         n=len(videos),
         n_reference=measured.n_reference,
-        frames=videos.shape[1],
+        frames=measured.frames or videos.shape[1],
         resolution=videos.shape[-1],
         error=measured.error,
         stderr=measured.stderr,
     )
+
+
+def _as_part(progress: Progress, number: int, parts: int, done: int, total: int, **figures: float) -> None:
+    """Tell `progress` how far all `parts` are when part `number` is at `done` of `total`."""
+    progress(number * total + done, parts * total, **figures)
