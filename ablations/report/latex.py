@@ -18,7 +18,7 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
     "[": "{[}",
     "]": "{]}",
     "\N{MINUS SIGN}": "$-$",
@@ -59,7 +59,9 @@ def escape(text: str) -> str:
 def _escape(character: str) -> str:
     if character in SPECIAL:
         return SPECIAL[character]
-    if character.isascii() or "À" <= character <= "ÿ":
+    if character.isascii() or (
+        "À" <= character <= "ÿ" and character not in "ÐÞðþ"
+    ):  # the default fonts lack those four
         return character
     greek = unicodedata.name(character, "").removeprefix("GREEK SMALL LETTER ").lower()
     if "Ͱ" <= character <= "Ͽ" and greek.isalpha():
