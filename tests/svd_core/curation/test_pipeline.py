@@ -136,6 +136,19 @@ def test_an_interrupted_run_is_continued_and_gives_the_same_bytes(
     assert digests(tmp_path) == digests(curated)
 
 
+def wait_until_gone(group: int) -> None:
+    """Workers notice that their parent was killed, and end."""
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.killpg(group, signal.SIGKILL)
+    pytest.fail("workers outlived their parent by a minute")
+
+
 @pytest.mark.slow
 def test_killed_with_two_workers_and_started_again_gives_the_same_bytes(
     curated: Path, corpus: Path, clip_encoder: Path, tmp_path: Path
@@ -155,7 +168,8 @@ def test_killed_with_two_workers_and_started_again_gives_the_same_bytes(
     with subprocess.Popen(command, start_new_session=True) as run:
         while not list((tmp_path / "out" / "parts").glob("*.clips.parquet")) and run.poll() is None:
             time.sleep(0.02)
-        os.killpg(run.pid, signal.SIGKILL)
+        run.kill()
+    wait_until_gone(run.pid)
     assert not (tmp_path / "out" / "clips.parquet").exists()
     subprocess.run(command, check=True)
     assert digests(tmp_path / "out") == digests(curated)
