@@ -145,7 +145,7 @@ def alive(claim: Mapping[str, Any]) -> bool:
         return False
     if claim["host"] != socket.gethostname():
         return True
-    return process_start(claim["pid"]) == claim["started"]
+    return bool(process_start(claim["pid"]) == claim["started"])
 
 
 def process_start(pid: int) -> int | None:

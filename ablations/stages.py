@@ -175,7 +175,7 @@ def experiment(recipe: Recipe, add: Add) -> dict[str, Node]:
     sample = add("sample", recipe.sample, pretrain_videos=videos, autoencoder=autoencoder, reference=reference)
     judges = {
         f"features:{encoder}": add(
-            "reference_features", ReferenceFeaturesSettings(encoder=encoder), reference=reference
+            "reference_features", ReferenceFeaturesSettings.model_validate({"encoder": encoder}), reference=reference
         )
         for encoder in reference_encoders(recipe.score.metrics)
     }

@@ -113,11 +113,10 @@ class Curation:
 
 @dataclass(frozen=True)
 class Cost:
-    """One kind of stage: how many there are, how many of them were reused, and the seconds spent by the others."""
+    """One kind of stage: how many there are, and the seconds that making them took, whenever that was."""
 
     stage: str
     runs: int
-    reused: int
     seconds: float
 
 
