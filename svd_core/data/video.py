@@ -130,7 +130,7 @@ def write_h264(path: Path, images: Iterable[Image], fps: int) -> int:
 
     One encoder thread and no creation time: equal images give equal bytes. The file appears only when whole.
     """
-    half_written = path.with_name(f"{path.name}.half")
+    half_written = path.with_name(f"{path.name}.{os.getpid()}.half")  # no two writers share one
     count = 0
     with av.open(os.fspath(half_written), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=fps, options=dict(H264_OPTIONS))

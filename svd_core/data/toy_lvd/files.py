@@ -3,9 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from svd_core.data.processes import worker_pool
 from svd_core.data.toy_lvd.defects import KINDS, Defects
 from svd_core.data.toy_lvd.scenes import random_stream
 from svd_core.data.toy_lvd.shots import FRAME_RATES, Shot, Source, draw_shot, film_source, plan_corpus
@@ -33,7 +32,7 @@ def render_corpus(settings: CorpusSettings, out: Path, *, workers: int = 1, prog
     videos = out / "videos"
     videos.mkdir(parents=True, exist_ok=True)
     for half_written in videos.glob("*.half"):
-        half_written.unlink()
+        half_written.unlink(missing_ok=True)
     sources = plan_corpus(settings.sources, settings.seed)
     for done, _ in enumerate(_in_processes(partial(_render_source, videos), sources, workers), start=1):
         progress(done, len(sources))
@@ -125,5 +124,5 @@ def _in_processes(work: Callable[[Work], Result], items: list[Work], workers: in
     if workers == 1:
         yield from map(work, items)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         yield from pool.map(work, items, chunksize=4)

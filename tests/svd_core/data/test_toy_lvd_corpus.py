@@ -238,12 +238,13 @@ def test_truth_agrees_with_the_decoded_frames(corpus: Path) -> None:
         with Video(corpus / "videos" / str(name)) as video:
             assert video.fps == rows["fps"][0] and (video.width, video.height) == (SIZE, SIZE)
             frames = np.stack([frame.image for frame in video]).astype(np.float32)
-        change = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
+        small = frames.reshape(len(frames), 24, 8, 24, 8, 3).mean(axis=(2, 4))  # what the encoder adds averages out
+        change = np.abs(np.diff(small, axis=0)).mean(axis=(1, 2, 3))
         assert rows["end_frame"].max() == len(frames)
         for row in rows.iter_rows(named=True):
             start, end = row["start_frame"], row["end_frame"]
             inside = np.median(change[start : end - 1])
-            assert (inside < 0.5) == row["static"], row
+            assert (inside < 0.42) == row["static"], row
             if row["transition"] == "cut":
                 assert change[start - 1] > 3 * max(1.0, inside)
             if row["transition"] == "fade":
