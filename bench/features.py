@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.metrics import fd_vgg16, fid, fvd
+from bench.metrics.fd_vgg16 import clip_encoder as vgg16
+from bench.metrics.fid import clip_encoder as inception
+from bench.metrics.fvd import clip_encoder as i3d
 from bench.metrics.videos import ClipEncoder
 from bench.settings import Encoder
 from svd_core.progress import Progress, silent
@@ -31,7 +33,7 @@ def features(encoder: Encoder, videos: Videos, *, progress: Progress = silent) -
 
 
 ENCODERS: dict[Encoder, Callable[[], ClipEncoder]] = {
-    "i3d_k400": fvd.clip_encoder,
-    "vgg16": fd_vgg16.clip_encoder,
-    "inception": fid.clip_encoder,
+    "i3d_k400": i3d,
+    "vgg16": vgg16,
+    "inception": inception,
 }

@@ -43,12 +43,12 @@ def check_metric(name: str) -> str:
     if name in METRICS:
         return name
     near = get_close_matches(name, METRICS, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"no metric is named {name!r}{hint} There are: {', '.join(METRICS)}")
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ValueError(f"no metric is named {name!r}; {hint}there are {', '.join(METRICS)}")
 
 
 def required_weights(metrics: Sequence[str]) -> tuple[str, ...]:
-    """Names in `svd_core.encoders.weights.TABLE` that these metrics need, each once. `toy_clip` is trained, not loaded."""
+    """Names in `svd_core.encoders.weights.TABLE` that these metrics need, each once (`toy_clip` is trained instead)."""
     encoders = (METRICS[check_metric(name)].encoder for name in metrics)
     return tuple(dict.fromkeys(encoder for encoder in encoders if encoder and encoder != "toy_clip"))
 

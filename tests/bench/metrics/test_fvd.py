@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.metrics.fvd import fvd
+from bench.metrics import fvd
 from svd_core.encoders.weights import fetch
 
 
