@@ -52,7 +52,8 @@ class Store:
 
     def manifest(self, key: str) -> dict[str, Any]:
         """The manifest of a finished artifact."""
-        return read_json(self.artifact(key) / MANIFEST)
+        manifest: dict[str, Any] = read_json(self.artifact(key) / MANIFEST)
+        return manifest
 
     def work(self, key: str) -> Path:
         """The folder in which the stage is, or was, at work."""
