@@ -74,7 +74,6 @@ class AutoencoderSettings(Settings):
 class EncodeSettings(Settings):
     """Latents and text embeddings of every clip, computed once."""
 
-    text_tokens: int = Field(20, ge=1)
     text_dim: int = Field(64, ge=8)
 
 
@@ -121,21 +120,21 @@ class SubsetSettings(Settings):
 class NetworkSettings(Settings):
     """Shape of the denoising UNet; names as in diffusers' UNetSpatioTemporalConditionModel."""
 
-    block_out_channels: tuple[int, ...] = (32, 64)
+    block_out_channels: tuple[int, ...] = (64, 64)
     layers_per_block: int = Field(1, ge=1)
-    attention_levels: tuple[bool, ...] = (False, False)
-    num_attention_heads: tuple[int, ...] = (2, 4)
+    attention_levels: tuple[bool, ...] = (False, True)
+    num_attention_heads: tuple[int, ...] = (4, 4)
 
 
 class TrainingSettings(Settings):
     """What image and video training share. Progress counts samples; the learning rate knows no horizon."""
 
-    samples: int = Field(96_000, ge=1)
-    batch_size: int = Field(64, ge=1)
-    lr: float = Field(1e-3, gt=0)
-    warmup_samples: int = Field(2_000, ge=0)
-    p_mean: float = 0.0
-    p_std: float = Field(1.4, gt=0)
+    samples: int = Field(20_480, ge=1)
+    batch_size: int = Field(32, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    warmup_samples: int = Field(512, ge=0)
+    p_mean: float = 1.2
+    p_std: float = Field(1.6, gt=0)
     ema: float = Field(0.995, ge=0, lt=1)
     clip_grad_norm: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.01, ge=0)
@@ -154,15 +153,16 @@ class ImagePretrainingSettings(TrainingSettings):
     """Stage I: spatial layers on single frames of every clip."""
 
     network: NetworkSettings = NetworkSettings()
-    lr: float = Field(3e-3, gt=0)
 
 
 class VideoPretrainingSettings(TrainingSettings):
     """Stage II: all layers on the clips of a subset."""
 
-    samples: int = Field(2_400, ge=1)
-    batch_size: int = Field(8, ge=1)
-    warmup_samples: int = Field(160, ge=0)
+    samples: int = Field(1_200, ge=1)
+    batch_size: int = Field(4, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    warmup_samples: int = Field(80, ge=0)
+    p_mean: float = 1.0
 
 
 class SampleSettings(Settings):

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
-from svd_core.encoders.text import WordVectors
+from svd_core.encoders.text import BagOfWords
 from svd_core.models.autoencoder import PatchAutoencoder
 from svd_core.progress import Progress, silent
 from svd_core.settings import EncodeSettings
@@ -43,7 +43,7 @@ class EncodedClips:
 def encode_clips(
     settings: EncodeSettings, curated: Path, autoencoder: Path, out: Path, *, progress: Progress = silent
 ) -> None:
-    """Write `latents.safetensors` (latents, text, text_lengths) and `index.parquet` (clip_id, fps, motion)."""
+    """Write `latents.safetensors` (latents, text) and `index.parquet` (clip_id, fps, motion)."""
     model = PatchAutoencoder.load(autoencoder)
     clips = read_clip_table(curated)
     batches = []
@@ -51,8 +51,7 @@ def encode_clips(
         latents = model.encode(to_unit_range(windows.flatten(0, 1)))
         batches.append(latents.unflatten(0, windows.shape[:2]).half())
         progress(len(batches) * 64, len(clips))
-    text, lengths = _encode_captions(settings, clips)
-    tensors = {"latents": torch.cat(batches), "text": text.half(), "text_lengths": lengths}
+    tensors = {"latents": torch.cat(batches), "text": _encode_captions(settings, clips).half()}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "latents.safetensors")
     clips.select("clip_id", "fps", "motion").write_parquet(out / "index.parquet")
 
@@ -70,8 +69,7 @@ def read_encoded(folder: Path) -> EncodedClips:
     )
 
 
-def _encode_captions(settings: EncodeSettings, clips: pl.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
-    """Embeddings (N, 3, S, D) and lengths (N, 3) of the three captions."""
-    encoder = WordVectors(settings.text_tokens, settings.text_dim)
-    encoded = [encoder.encode(clips[column].fill_null("").to_list()) for column in CAPTIONS]
-    return torch.stack([text for text, _ in encoded], 1), torch.stack([lengths for _, lengths in encoded], 1)
+def _encode_captions(settings: EncodeSettings, clips: pl.DataFrame) -> torch.Tensor:
+    """Embeddings (N, 3, S, D) of the three captions."""
+    encoder = BagOfWords(settings.text_dim)
+    return torch.stack([encoder.encode(clips[column].fill_null("").to_list()) for column in CAPTIONS], 1)

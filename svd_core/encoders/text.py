@@ -1,4 +1,4 @@
-"""A toy text encoder without any training: every word is a fixed random direction."""
+"""A toy text encoder without any training: every word is a fixed random direction, a prompt is the sum of its words."""
 
 import hashlib
 import re
@@ -8,56 +8,49 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-NEIGHBOUR_WEIGHT = 0.5
+MAX_WORDS = 20
+SCALE = 4.0
+"""Embeddings of unit variance a component are followed too slowly by cross-attention at laptop scale."""
 
 
 class PromptTooLong(ValueError):
-    """A prompt has more words than the encoder has tokens."""
+    """A prompt has more words than the encoder takes."""
 
 
 @dataclass(frozen=True)
-class WordVectors:
-    """Fixed word vectors: one token a word, zeros after the last.
+class BagOfWords:
+    """One token a prompt: the sum of its words' directions, scaled to the same length for any number of words.
 
-    A word's direction comes from the SHA-256 of the word, so nothing is stored and every machine agrees. A token is the
-    word plus half of the word before it (hashed apart from the word itself), which tells *red circle on blue* from
-    *blue circle on red* without positions. The empty prompt is all zeros: the unconditional branch.
+    A word's direction comes from the SHA-256 of the word, so nothing is stored and every machine agrees. Word order is
+    lost, which the grammar of `toy_lvd` allows: its attributes share no words. A single token is attended to from the
+    first step, while attention over word tokens has to be learnt, which took longer than laptop scale trains. The
+    empty prompt is zero: the unconditional branch.
     """
 
-    tokens: int = 20
     dim: int = 64
 
-    def encode(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return embeddings float32 (N, tokens, dim), tokens of unit variance a component, and lengths int64 (N,).
-
-        Raises PromptTooLong rather than cutting a prompt.
-        """
-        embeddings = np.zeros((len(prompts), self.tokens, self.dim), np.float32)
-        lengths = np.zeros(len(prompts), np.int64)
-        vectors: dict[str, NDArray[np.float32]] = {}
+    def encode(self, prompts: list[str]) -> torch.Tensor:
+        """Embeddings float32 (N, 1, dim). Raises PromptTooLong rather than cutting a prompt at 20 words."""
+        directions: dict[str, NDArray[np.float64]] = {}
+        embeddings = np.zeros((len(prompts), 1, self.dim), np.float32)
         for row, prompt in enumerate(prompts):
             words = self._words(prompt)
-            lengths[row] = len(words)
-            for position, (previous, word) in enumerate(zip(["", *words], words, strict=False)):
-                key = f"{previous} {word}"
-                if key not in vectors:
-                    vectors[key] = self._token(previous, word)
-                embeddings[row, position] = vectors[key]
-        return torch.from_numpy(embeddings), torch.from_numpy(lengths)
+            for word in words:
+                if word not in directions:
+                    directions[word] = self._direction(word)
+            if words:
+                embeddings[row, 0] = SCALE * sum(directions[word] for word in words) / np.sqrt(len(words))
+        return torch.from_numpy(embeddings)
 
-    def _words(self, prompt: str) -> list[str]:
+    @staticmethod
+    def _words(prompt: str) -> list[str]:
         words = re.findall(r"[^\W_]+", prompt.lower())
-        if len(words) > self.tokens:
-            raise PromptTooLong(f"prompt of {len(words)} words, but the text encoder takes {self.tokens}: {prompt!r}")
+        if len(words) > MAX_WORDS:
+            raise PromptTooLong(f"prompt of {len(words)} words, but the text encoder takes {MAX_WORDS}: {prompt!r}")
         return words
 
-    def _token(self, previous: str, word: str) -> NDArray[np.float32]:
-        token = self._direction(word)
-        if previous:
-            token = token + NEIGHBOUR_WEIGHT * self._direction(f"after {previous}")
-        return np.asarray(token * np.sqrt(self.dim) / np.linalg.norm(token), np.float32)
-
-    def _direction(self, name: str) -> NDArray[np.float64]:
-        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "little")
+    def _direction(self, word: str) -> NDArray[np.float64]:
+        """A vector of unit variance a component."""
+        seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:16], "little")
         vector = np.random.default_rng(seed).standard_normal(self.dim)
-        return np.asarray(vector / np.linalg.norm(vector))
+        return np.asarray(vector * np.sqrt(self.dim) / np.linalg.norm(vector))

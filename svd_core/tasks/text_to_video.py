@@ -11,7 +11,7 @@ from svd_core.data.windows import to_pixels
 from svd_core.diffusion.guidance import combine, constant
 from svd_core.diffusion.preconditioning import Denoiser, denoiser
 from svd_core.diffusion.sampling import edm_sigmas, euler
-from svd_core.encoders.text import WordVectors
+from svd_core.encoders.text import BagOfWords
 from svd_core.models.autoencoder import PatchAutoencoder
 from svd_core.models.conditioning import added_time_ids
 from svd_core.models.networks import load_video_unet
@@ -45,7 +45,7 @@ def sample(
         )
     config = json.loads((run / "config.json").read_text())
     network, decoder = load_video_unet(run), PatchAutoencoder.load(autoencoder)
-    text, _ = WordVectors(*config["text_shape"]).encode([str(clip["prompt"]) for clip in prompts])
+    text = BagOfWords(config["text_shape"][-1]).encode([str(clip["prompt"]) for clip in prompts])
     time_ids = added_time_ids(
         torch.tensor([float(clip["fps"]) for clip in prompts]), torch.full((len(prompts),), settings.motion_bucket)
     )

@@ -20,7 +20,6 @@ def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tensors = {
         "latents": torch.randn(CLIPS, 3, 4, 4, 4, generator=generator).half(),
         "text": torch.randn(CLIPS, 3, 5, 8, generator=generator).half(),
-        "text_lengths": torch.full((CLIPS, 3), 5),
     }
     save_file(tensors, folder / "latents.safetensors")
     motion = [None, *[0.1 * row for row in range(1, CLIPS)]]
