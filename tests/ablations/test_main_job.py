@@ -51,7 +51,7 @@ def test_the_report_is_whole(smoke):
         assert (results / name).stat().st_size > 0
     assert list(results.rglob("*.png"))
     assert list(results.rglob("*.pdf"))
-    markdown = (results / "table.md").read_text()
+    markdown = (results / "table.md").read_text().replace("\\", "")
     for arm in ("unfiltered", "filtered", "same_size_random"):
         assert arm in markdown
     assert "FVD[i3d-k400]" in markdown
