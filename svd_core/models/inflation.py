@@ -88,7 +88,7 @@ def inflate(
     in_channels = config["in_channels"] if in_channels is None else in_channels
     if in_channels < config["in_channels"]:
         raise NotInflatable(f"in_channels={in_channels} is fewer than the image model's {config['in_channels']}")
-    video = SpatioTemporalUNet(
+    video: SpatioTemporalUNet = SpatioTemporalUNet(
         sample_size=config["sample_size"],
         in_channels=in_channels,
         out_channels=config["out_channels"],

@@ -24,7 +24,7 @@ from torch import nn
 class SpatioTemporalUNet(UNetSpatioTemporalConditionModel):
     """A drop-in for UNetSpatioTemporalConditionModel: call it the same way, load the same state dict."""
 
-    @wraps(UNetSpatioTemporalConditionModel.__init__)  # its signature is what `from_config` reads
+    @wraps(UNetSpatioTemporalConditionModel.__init__)  # type: ignore[misc]  # its signature is what `from_config` reads
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for module in self.modules():
