@@ -41,7 +41,6 @@ REQUIRED = {
     "mid_block_only_cross_attention": None,
     "mid_block_scale_factor": 1,
     "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "norm_num_groups": 32,
     "num_class_embeds": None,
     "only_cross_attention": False,
     "resnet_out_scale_factor": 1.0,
@@ -102,6 +101,8 @@ def inflate(
         transformer_layers_per_block=config["transformer_layers_per_block"],
         num_attention_heads=config["attention_head_dim"],  # diffusers' misnomer: in SD configs this counts heads
         num_frames=num_frames,
+        norm_num_groups=config["norm_num_groups"],
+        norm_eps=config["norm_eps"],
     )
     _copy_spatial_weights(unet2d, video)
     _zero_temporal_branches(video)
@@ -132,11 +133,6 @@ def _copy_spatial_weights(image: UNet2DConditionModel, video: nn.Module) -> None
                 target.zero_()
                 target = target[:, : value.shape[1]]
             target.copy_(value.reshape(target.shape))  # SD 1's 1x1 convolutions become SVD's linear projections
-    # The two classes differ in some group norms' epsilon, which is no weight.
-    for name, module in image.named_modules():
-        if isinstance(module, nn.GroupNorm):
-            norm: Any = video.get_submodule(video_name(name))
-            norm.eps = module.eps
 
 
 def last_temporal_layers(video: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -10,6 +10,10 @@ from safetensors.torch import load_file
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.settings import NetworkSettings
 
+CHANNELS_PER_GROUP = 8
+"""At the narrowest level; Stable Diffusion has 10. One or two, as its 32 groups would leave here, erase what is the
+same at every pixel: the embeddings of noise level and text, and the background's colour."""
+
 
 def image_unet(settings: NetworkSettings, *, channels: int, text_dim: int) -> UNet2DConditionModel:
     """A small UNet of Stable Diffusion 2's kind with fresh weights (from torch's global generator).
@@ -33,6 +37,7 @@ def image_unet(settings: NetworkSettings, *, channels: int, text_dim: int) -> UN
         attention_head_dim=settings.num_attention_heads,
         cross_attention_dim=text_dim,
         use_linear_projection=True,
+        norm_num_groups=settings.block_out_channels[0] // CHANNELS_PER_GROUP,
     )
 
 

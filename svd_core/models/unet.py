@@ -9,7 +9,8 @@ What differs from the stock class, each equal up to rounding:
 - the embedding of frame positions is computed once a clip length and not once a frame of the batch.
 """
 
-from functools import wraps
+import inspect
+import re
 from typing import Any
 
 import torch
@@ -22,15 +23,37 @@ from torch import nn
 
 
 class SpatioTemporalUNet(UNetSpatioTemporalConditionModel):
-    """A drop-in for UNetSpatioTemporalConditionModel: call it the same way, load the same state dict."""
+    """A drop-in for UNetSpatioTemporalConditionModel: call it the same way, load the same state dict.
 
-    @wraps(UNetSpatioTemporalConditionModel.__init__)  # type: ignore[misc]  # its signature is what `from_config` reads
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    `norm_num_groups` and `norm_eps` are the image UNet's settings of those names, which the stock class fixes. A group
+    norm takes away what all pixels of a group share: with one or two channels a group, as 32 groups leave
+    in a narrow network, that is the embedding of the noise level and most of the text.
+    """
+
+    def __init__(self, *args: Any, norm_num_groups: int = 32, norm_eps: float | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for module in self.modules():
+        self.register_to_config(norm_num_groups=norm_num_groups, norm_eps=norm_eps)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.GroupNorm):
+                module.num_groups = norm_num_groups
+                if norm_eps is not None and SPATIAL_NORM.search(name):
+                    module.eps = norm_eps
             if replacement := FASTER.get(type(module)):
                 module.__class__ = replacement  # the same parameters under the same names, another forward
         self.set_attn_processor(FoldedAttention())
+
+
+SPATIAL_NORM = re.compile(r"spatial_res_block\.norm|^conv_norm_out$")
+
+
+def _signature() -> inspect.Signature:
+    """The stock class's parameters and ours: `from_config` takes what the signature names."""
+    stock = inspect.signature(UNetSpatioTemporalConditionModel.__init__)
+    own = inspect.signature(SpatioTemporalUNet.__init__).parameters
+    return stock.replace(parameters=[*stock.parameters.values(), own["norm_num_groups"], own["norm_eps"]])
+
+
+SpatioTemporalUNet.__init__.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 class TemporalResBlock(TemporalResnetBlock):
