@@ -144,11 +144,11 @@ STAGES = {
         Stage("curate", curate, weights=("ppocr_det",)),
         Stage("autoencoder", autoencoder),
         Stage("encode", encode),
-        Stage("pretrain_images", pretrain_images),
+        Stage("pretrain_images", pretrain_images, version=2),
         Stage("reference_features", reference_features),
         Stage("subset", subset),
-        Stage("pretrain_videos", pretrain_videos),
-        Stage("sample", sample),
+        Stage("pretrain_videos", pretrain_videos, version=2),
+        Stage("sample", sample, version=2),
         Stage("score", score),
     )
 }
