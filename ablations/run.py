@@ -92,7 +92,7 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
     seconds = expected_seconds(spec, graph, store)
     console.print(
         f"{len(spec.arms)} arms × {len(spec.seeds)} seeds; about {duration(seconds)} of core time, "
-        f"{duration(seconds / cluster.cores)} on {cluster.cores} cores, 0 GPU-hours",
+        f"{duration(seconds / cluster.cores)} on {cluster.cores} cores",
         highlight=False,
     )
     check_weights(graph)
