@@ -39,10 +39,6 @@ class Graph:
         """The stages that read this one's artifact."""
         return [child.key for child in self.nodes.values() if key in child.parents.values()]
 
-    def users(self, key: str) -> list[tuple[str, int]]:
-        """The runs that a stage belongs to."""
-        return [run for run, roles in self.runs.items() if key in self.closure(roles.values())]
-
     def closure(self, keys: Iterable[str]) -> set[str]:
         """The given stages and everything they are made from."""
         found: set[str] = set()

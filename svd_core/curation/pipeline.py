@@ -1,14 +1,10 @@
 """The `curate` stage: source videos to clip table and shards."""
 
-import multiprocessing
-import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from functools import cache, partial
 from itertools import count, islice
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import cv2
@@ -21,6 +17,7 @@ from svd_core.curation.parts import Part, looks
 from svd_core.curation.source import Scorers, curate_source
 from svd_core.curation.table import SCHEMA, write_table
 from svd_core.curation.text_area import TextDetector
+from svd_core.data.processes import worker_pool
 from svd_core.data.shards import Sample, write_shard
 from svd_core.encoders.toy_clip import ToyClip
 from svd_core.encoders.weights import locate
@@ -76,16 +73,15 @@ def _curate_parts(
 
 def _unordered(work: Callable[[Part], Part], parts: list[Part], workers: int) -> Iterator[Part]:
     if workers == 1:
-        one_thread()
         yield from map(work, parts)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    with worker_pool(workers) as pool:
         for future in as_completed([pool.submit(work, part) for part in parts]):
             yield future.result()
 
 
 def _curate_part(part: Part, *, settings: CurationSettings, text_weights: Path, clip_encoder: Path) -> Part:
+    one_thread()
     scorers = _scorers(settings, text_weights, clip_encoder)
     part.write(curate_source(settings, source, scorers) for source in part.sources)
     return part
@@ -100,19 +96,6 @@ def one_thread() -> None:
     """A process is the unit of parallel work; sums of several threads would also differ from run to run."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-
-
-def _start_worker() -> None:
-    one_thread()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would otherwise wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _merge(parts: list[Part], settings: CurationSettings, out: Path) -> None:
