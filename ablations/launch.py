@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -150,7 +151,8 @@ class LocalLaunch:
         for link in chain:
             write_node(self.store, self.graph.nodes[link])
         wide = self.graph.nodes[key].stage in self.cluster.all_cores
-        with environment(OMP_NUM_THREADS="1", ABLATE_CORES=str(self.cluster.cores if wide else 1)):
+        variables = environment(OMP_NUM_THREADS="1", ABLATE_CORES=str(self.cluster.cores if wide else 1))
+        with variables, stderr_into(self.store.root / "jobs" / "controllers.log"):
             job = self.executor.submit(run_stages, self.store.root, chain, not wide)
         self.running.append(Running(job, chain))
 
@@ -199,6 +201,22 @@ def environment(**variables: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def stderr_into(path: Path) -> Iterator[None]:
+    """Send the standard error of processes started inside to a file.
+
+    Ctrl-C reaches submitit's controllers too: they stop their jobs as they should, but end with a traceback.
+    """
+    kept = os.dup(2)
+    try:
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

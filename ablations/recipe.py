@@ -15,6 +15,7 @@ from svd_core.settings import (
     CurationSettings,
     EncodeSettings,
     ImagePretrainingSettings,
+    ImagesSettings,
     ReferenceSettings,
     SampleSettings,
     Settings,
@@ -30,6 +31,7 @@ SEEDED = ("subset", "pretrain_videos", "sample")
 class Recipe(Settings):
     """Settings of every stage, by the stage's name."""
 
+    images: ImagesSettings
     corpus: CorpusSettings
     reference: ReferenceSettings
     filter_encoder: ToyClipSettings
@@ -45,11 +47,11 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:
-        """Generated and reference clips must be of one length and size."""
-        for name in ("frames", "resolution"):
-            ours, theirs = getattr(self.curate, name), getattr(self.reference, name)
+        """Generated and reference clips must be of one length and size, images of that size too."""
+        for stage, name in (("reference", "frames"), ("reference", "resolution"), ("images", "resolution")):
+            ours, theirs = getattr(self.curate, name), getattr(getattr(self, stage), name)
             if ours != theirs:
-                raise ValueError(f"curate.{name} is {ours} but reference.{name} is {theirs}; they must be equal")
+                raise ValueError(f"curate.{name} is {ours} but {stage}.{name} is {theirs}; they must be equal")
         return self
 
     def with_seed(self, seed: int) -> "Recipe":

@@ -78,11 +78,18 @@ def curate(settings: s.CurationSettings, inputs: Inputs, out: Path, progress: Pr
     run(settings, inputs["corpus"], inputs["filter_encoder"], out, workers=cores(), progress=progress)
 
 
+def images(settings: s.ImagesSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Render the captioned images that Stage I is trained on."""
+    from svd_core.data.toy_lvd import render_images
+
+    render_images(settings, out, progress=progress)
+
+
 def autoencoder(settings: s.AutoencoderSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Train the latent autoencoder on frames of the clips."""
+    """Train the latent autoencoder on images."""
     from svd_core.models.autoencoder import train_autoencoder
 
-    train_autoencoder(settings, inputs["curate"], out, progress=progress)
+    train_autoencoder(settings, inputs["images"], out, progress=progress)
 
 
 def encode(settings: s.EncodeSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -92,11 +99,18 @@ def encode(settings: s.EncodeSettings, inputs: Inputs, out: Path, progress: Prog
     encode_clips(settings, inputs["curate"], inputs["autoencoder"], out, progress=progress)
 
 
+def encode_images(settings: s.EncodeSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Compute latents and text embeddings of every image."""
+    from svd_core.data.latents import encode_images as run
+
+    run(settings, inputs["images"], inputs["autoencoder"], out)
+
+
 def pretrain_images(settings: s.ImagePretrainingSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Stage I: train the image model on single frames."""
+    """Stage I: train the image model."""
     from svd_core.training.stages import pretrain_images as run
 
-    run(settings, inputs["encode"], out, progress=progress)
+    run(settings, inputs["encode_images"], out, progress=progress)
 
 
 def subset(settings: s.SubsetSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -138,16 +152,18 @@ def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("corpus", corpus),
-        Stage("reference", reference),
-        Stage("text_image_encoder", text_image_encoder),
+        Stage("corpus", corpus, version=2),
+        Stage("reference", reference, version=2),
+        Stage("text_image_encoder", text_image_encoder, version=2),
         Stage("curate", curate, weights=("ppocr_det",)),
-        Stage("autoencoder", autoencoder),
+        Stage("images", images),
+        Stage("autoencoder", autoencoder, version=2),
+        Stage("encode_images", encode_images),
         Stage("encode", encode),
-        Stage("pretrain_images", pretrain_images, version=2),
+        Stage("pretrain_images", pretrain_images, version=3),
         Stage("reference_features", reference_features),
         Stage("subset", subset),
-        Stage("pretrain_videos", pretrain_videos, version=2),
+        Stage("pretrain_videos", pretrain_videos, version=3),
         Stage("sample", sample, version=2),
         Stage("score", score),
     )
@@ -167,11 +183,13 @@ def experiment(recipe: Recipe, add: Add) -> dict[str, Node]:
     filter_encoder = add("text_image_encoder", recipe.filter_encoder)
     score_encoder = add("text_image_encoder", recipe.score_encoder)
     curate = add("curate", recipe.curate, corpus=corpus, filter_encoder=filter_encoder)
-    autoencoder = add("autoencoder", recipe.autoencoder, curate=curate)
+    images = add("images", recipe.images)
+    autoencoder = add("autoencoder", recipe.autoencoder, images=images)
+    encode_images = add("encode_images", recipe.encode, images=images, autoencoder=autoencoder)
+    stage_i = add("pretrain_images", recipe.pretrain_images, encode_images=encode_images)
     encode = add("encode", recipe.encode, curate=curate, autoencoder=autoencoder)
-    images = add("pretrain_images", recipe.pretrain_images, encode=encode)
     subset = add("subset", recipe.subset, curate=curate)
-    videos = add("pretrain_videos", recipe.pretrain_videos, subset=subset, encode=encode, pretrain_images=images)
+    videos = add("pretrain_videos", recipe.pretrain_videos, subset=subset, encode=encode, pretrain_images=stage_i)
     sample = add("sample", recipe.sample, pretrain_videos=videos, autoencoder=autoencoder, reference=reference)
     judges = {
         f"features:{encoder}": add(
@@ -183,7 +201,8 @@ def experiment(recipe: Recipe, add: Add) -> dict[str, Node]:
         judges["score_encoder"] = score_encoder
     score = add("score", recipe.score, sample=sample, **judges)
     return {
-        "corpus": corpus, "reference": reference, "filter_encoder": filter_encoder, "curate": curate,
-        "autoencoder": autoencoder, "encode": encode, "pretrain_images": images, "subset": subset,
+        "images": images, "corpus": corpus, "reference": reference, "filter_encoder": filter_encoder, "curate": curate,
+        "autoencoder": autoencoder, "encode_images": encode_images, "encode": encode, "pretrain_images": stage_i,
+        "subset": subset,
         "pretrain_videos": videos, "sample": sample, "score": score,
     }  # fmt: skip

@@ -31,6 +31,14 @@ class ReferenceSettings(Settings):
     resolution: int = Field(32, ge=8)
 
 
+class ImagesSettings(Settings):
+    """Images with fitting captions, apart from the video corpus: what Stage I is trained on, as SD 2.1 was on LAION."""
+
+    images: int = Field(16_384, ge=2)
+    seed: int = 2
+    resolution: int = Field(32, ge=8)
+
+
 class ToyClipSettings(Settings):
     """A small text-image encoder trained on its own split of rendered image-caption pairs."""
 
@@ -63,7 +71,7 @@ class AutoencoderSettings(Settings):
     """The small latent autoencoder (patch PCA with a residual, noise-robust decoder)."""
 
     patch: int = Field(4, ge=1)
-    channels: int = Field(8, ge=1)
+    channels: int = Field(12, ge=1)
     steps: int = Field(600, ge=0)
     batch_size: int = Field(64, ge=1)
     lr: float = Field(2e-3, gt=0)
@@ -72,7 +80,7 @@ class AutoencoderSettings(Settings):
 
 
 class EncodeSettings(Settings):
-    """Latents and text embeddings of every clip, computed once."""
+    """Latents and text embeddings of every image and clip, computed once."""
 
     text_dim: int = Field(64, ge=8)
 
@@ -120,20 +128,20 @@ class SubsetSettings(Settings):
 class NetworkSettings(Settings):
     """Shape of the denoising UNet; names as in diffusers' UNetSpatioTemporalConditionModel."""
 
-    block_out_channels: tuple[int, ...] = (64, 64)
+    block_out_channels: tuple[int, ...] = (32, 64)
     layers_per_block: int = Field(1, ge=1)
-    attention_levels: tuple[bool, ...] = (False, True)
-    num_attention_heads: tuple[int, ...] = (4, 4)
+    attention_levels: tuple[bool, ...] = (True, True)
+    num_attention_heads: tuple[int, ...] = (2, 4)
 
 
 class TrainingSettings(Settings):
     """What image and video training share. Progress counts samples; the learning rate knows no horizon."""
 
-    samples: int = Field(20_480, ge=1)
+    samples: int = Field(40_960, ge=1)
     batch_size: int = Field(32, ge=1)
     lr: float = Field(2e-3, gt=0)
     warmup_samples: int = Field(512, ge=0)
-    p_mean: float = 1.2
+    p_mean: float = 0.6
     p_std: float = Field(1.6, gt=0)
     ema: float = Field(0.995, ge=0, lt=1)
     clip_grad_norm: float = Field(1.0, gt=0)
@@ -150,7 +158,7 @@ class TrainingSettings(Settings):
 
 
 class ImagePretrainingSettings(TrainingSettings):
-    """Stage I: spatial layers on single frames of every clip."""
+    """Stage I: spatial layers on single images."""
 
     network: NetworkSettings = NetworkSettings()
 
@@ -162,14 +170,15 @@ class VideoPretrainingSettings(TrainingSettings):
     batch_size: int = Field(4, ge=1)
     lr: float = Field(1e-3, gt=0)
     warmup_samples: int = Field(80, ge=0)
-    p_mean: float = 1.0
+    p_mean: float = 1.4
+    new_layers_lr_scale: float = Field(4.0, gt=0)
 
 
 class SampleSettings(Settings):
     """Euler sampling on the EDM sigma grid (Karras et al. 2022, eq. 5) with classifier-free guidance."""
 
     clips: int = Field(64, ge=1)
-    steps: int = Field(16, ge=1)
+    steps: int = Field(12, ge=1)
     sigma_min: float = Field(0.02, gt=0)
     sigma_max: float = Field(80.0, gt=0)
     rho: float = Field(7.0, gt=0)

@@ -1,5 +1,6 @@
-"""Latents and text embeddings of every clip, computed once and read by all training runs."""
+"""Latents and text embeddings of every image and clip, computed once and read by all training runs."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,20 @@ def encode_clips(
     clips.select("clip_id", "fps", "motion").write_parquet(out / "index.parquet")
 
 
+def encode_images(settings: EncodeSettings, images: Path, autoencoder: Path, out: Path) -> None:
+    """Write what `encode_clips` writes: an image is a clip of one frame, its caption stands for all three."""
+    model = PatchAutoencoder.load(autoencoder)
+    pixels = load_file(images / "images.safetensors")["images"]
+    latents = torch.cat([model.encode(to_unit_range(some)).half() for some in pixels.split(512)])
+    text = BagOfWords(settings.text_dim).encode(json.loads((images / "captions.json").read_text())).half()
+    tensors = {"latents": latents[:, None], "text": text[:, None].repeat(1, len(CAPTIONS), 1, 1)}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "latents.safetensors")
+    index = pl.DataFrame({"clip_id": [f"image-{number:07d}" for number in range(len(pixels))]})
+    index.with_columns(fps=pl.lit(1.0), motion=pl.lit(0.0)).write_parquet(out / "index.parquet")
+
+
 def read_encoded(folder: Path) -> EncodedClips:
-    """Read what `encode_clips` wrote. A motion that could not be measured is NaN."""
+    """Read what `encode_clips` or `encode_images` wrote. A motion that could not be measured is NaN."""
     tensors = load_file(folder / "latents.safetensors")
     index = pl.read_parquet(folder / "index.parquet")
     return EncodedClips(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
+from svd_core.data.windows import to_unit_range
 from svd_core.progress import Progress, silent
 from svd_core.settings import AutoencoderSettings
 from svd_core.training.draws import sample_rng
@@ -103,28 +103,27 @@ class PatchAutoencoder(nn.Module):
         return model.eval().requires_grad_(False)
 
 
-def train_autoencoder(settings: AutoencoderSettings, curated: Path, out: Path, *, progress: Progress = silent) -> None:
-    """Fit the PCA on every frame of the curated shards, then train the decoder; write the model and `metrics.json`."""
+def train_autoencoder(settings: AutoencoderSettings, images: Path, out: Path, *, progress: Progress = silent) -> None:
+    """Fit the PCA to the images, then train the decoder; write the model and `metrics.json` (on a held-out part)."""
     torch.manual_seed(settings.seed)
     model = PatchAutoencoder(settings.patch, settings.channels)
-    clips = read_clip_table(curated)
-    windows = torch.cat(list(read_windows(curated, clips, batch_size=256)))
-    held_out = max(1, len(windows) // 20)
-    model.fit_basis(*patch_statistics(windows[held_out:], settings.patch))
-    _train_decoder(model, settings, windows[held_out:].flatten(0, 1), progress)
+    pixels = load_file(images / "images.safetensors")["images"]
+    held_out = max(1, len(pixels) // 20)
+    model.fit_basis(*patch_statistics(pixels[held_out:], settings.patch))
+    _train_decoder(model, settings, pixels[held_out:], progress)
     model.eval()
-    test = to_unit_range(windows[:held_out].flatten(0, 1)[:512])
+    test = to_unit_range(pixels[:held_out][:512])
     model.save(out)
-    figures = {"psnr_db": psnr(model, test), "frames": len(test), "held_out": True}
+    figures = {"psnr_db": psnr(model, test), "images": len(test), "held_out": True}
     (out / "metrics.json").write_text(json.dumps(figures, sort_keys=True) + "\n")
 
 
-def patch_statistics(windows: torch.Tensor, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean (V,) and covariance (V, V), float64, of all patches of uint8 windows (N, T, 3, H, W)."""
+def patch_statistics(images: torch.Tensor, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean (V,) and covariance (V, V), float64, of all patches of uint8 images (N, 3, H, W)."""
     values = 3 * patch * patch
     count, total, products = 0, torch.zeros(values).double(), torch.zeros(values, values).double()
-    for chunk in windows.split(64):
-        patches = F.pixel_unshuffle(to_unit_range(chunk.flatten(0, 1)), patch).permute(0, 2, 3, 1).reshape(-1, values)
+    for chunk in images.split(512):
+        patches = F.pixel_unshuffle(to_unit_range(chunk), patch).permute(0, 2, 3, 1).reshape(-1, values)
         count += len(patches)
         total += patches.sum(0, dtype=torch.float64)
         products += (patches.T @ patches).double()
@@ -140,14 +139,14 @@ def psnr(model: PatchAutoencoder, images: torch.Tensor) -> float:
 
 
 def _train_decoder(
-    model: PatchAutoencoder, settings: AutoencoderSettings, frames: torch.Tensor, progress: Progress
+    model: PatchAutoencoder, settings: AutoencoderSettings, pixels: torch.Tensor, progress: Progress
 ) -> None:
     """Mean squared error under latent noise of a level drawn per image from 0 .. latent_noise; cosine learning rate."""
     optimizer = torch.optim.AdamW(model.residual.parameters(), lr=settings.lr, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, settings.steps))
     for step in range(settings.steps):
         rng = sample_rng(settings.seed, "autoencoder", step)
-        images = to_unit_range(frames[torch.from_numpy(rng.integers(len(frames), size=settings.batch_size))])
+        images = to_unit_range(pixels[torch.from_numpy(rng.integers(len(pixels), size=settings.batch_size))])
         latents = model.encode(images)
         level = torch.from_numpy(rng.uniform(0, settings.latent_noise, (len(images), 1, 1, 1)).astype(np.float32))
         noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32))

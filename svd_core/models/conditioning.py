@@ -5,12 +5,12 @@ import torch
 DEFAULT_BUCKET = 127.0
 """Motion bucket of the released sampler, used where a motion score is unknown."""
 
-MOTION_AT_DEFAULT = 1.2
+MOTION_AT_DEFAULT = 1.9
 """Motion score (mean Farneback flow at 2 fps in pixels, shortest side 16) of bucket 127.5: a typical moving clip."""
 
 
 def motion_bucket(motion: torch.Tensor) -> torch.Tensor:
-    """Map motion scores (>= 0, NaN where unknown) to buckets in [0, 255): 255 m / (m + 1.2), unknown to 127.
+    """Map motion scores (>= 0, NaN where unknown) to buckets in [0, 255): 255 m / (m + 1.9), unknown to 127.
 
     The authors' map is unpublished. This one is fixed, so that a bucket means the same in every arm whatever the arm's
     clips; it is monotone and 0 for a still clip.

@@ -63,6 +63,10 @@ ZERO_AT_START = (
 )
 
 
+NEW = re.compile(r"temporal|time_mixer|time_pos_embed|^add_embedding")
+"""Names of the weights that inflation adds."""
+
+
 class NotInflatable(ValueError):
     """The image model's config asks for something that the spatiotemporal UNet does not have."""
 
@@ -122,6 +126,11 @@ def _check(config: dict[str, Any]) -> None:
 def video_name(name: str) -> str:
     """Where a weight or module of the image model lives in the video model."""
     return re.sub(r"(resnets\.\d+)\.", r"\1.spatial_res_block.", name)
+
+
+def is_new(name: str) -> bool:
+    """Whether a weight of the video model is one that the image model does not have."""
+    return NEW.search(name) is not None
 
 
 def _copy_spatial_weights(image: UNet2DConditionModel, video: nn.Module) -> None:

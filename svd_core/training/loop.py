@@ -78,7 +78,7 @@ def _step(settings: TrainingSettings, state: TrainingState, condition: Condition
     state.samples += len(batch.clip_ids)
     state.steps += 1
     for group in state.optimizer.param_groups:
-        group["lr"] = settings.lr * min(1.0, state.samples / max(1, settings.warmup_samples))
+        group["lr"] = settings.lr * group["lr_scale"] * min(1.0, state.samples / max(1, settings.warmup_samples))
     state.optimizer.step()
     return value, norm.item()
 

@@ -10,7 +10,7 @@ from diffusers import UNet2DConditionModel
 
 from svd_core.data.latents import EncodedClips, read_encoded
 from svd_core.diffusion.preconditioning import Network
-from svd_core.models.inflation import inflate
+from svd_core.models.inflation import inflate, is_new
 from svd_core.models.networks import count_parameters, image_unet, load_image_unet
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.progress import Progress, silent
@@ -27,7 +27,7 @@ TIME_ID_DIM = 32
 def pretrain_images(
     settings: ImagePretrainingSettings, latents: Path, out: Path, *, progress: Progress = silent
 ) -> None:
-    """Stage I: train the image UNet on single frames of every clip. Continues from `out/state` after an interruption.
+    """Stage I: train the image UNet on the encoded images. Continues from `out/state` after an interruption.
 
     Writes `ema.safetensors`, `config.json`, `metrics.jsonl` and `state/`.
     """
@@ -73,7 +73,12 @@ def pretrain_videos(
     if previous is not None and not (out / "state").exists():
         _continue_segment(previous, out)
     _write_config(settings, "pretrain_videos", network, clips, out)
-    state = TrainingState.start(network, lr=settings.lr, weight_decay=settings.weight_decay)
+    state = TrainingState.start(
+        network,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        lr_scale=lambda name: settings.new_layers_lr_scale if is_new(name) else 1.0,
+    )
     train(settings, "pretrain_videos", state, condition, clips, out, progress=progress)
 
 

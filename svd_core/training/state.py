@@ -6,6 +6,7 @@ at all.
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,9 +36,22 @@ class TrainingState:
     metrics_bytes: int = 0
 
     @classmethod
-    def start(cls, network: nn.Module, *, lr: float, weight_decay: float) -> "TrainingState":
-        """The state before the first step. The moving average starts at the network's own weights."""
-        optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    def start(
+        cls, network: nn.Module, *, lr: float, weight_decay: float, lr_scale: Callable[[str], float] = lambda name: 1.0
+    ) -> "TrainingState":
+        """The state before the first step. The moving average starts at the network's own weights.
+
+        `lr_scale` tells from a parameter's name how many times `lr` it learns at.
+        """
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in network.named_parameters():
+            groups.setdefault(lr_scale(name), []).append(parameter)
+        optimizer = torch.optim.AdamW(
+            [{"params": parameters, "lr_scale": scale} for scale, parameters in groups.items()],
+            lr=lr,
+            weight_decay=weight_decay,
+            fused=True,
+        )
         ema = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
         return cls(network, optimizer, ema)
 

@@ -98,28 +98,106 @@ def test_a_fourth_arm_runs_only_its_own_stages(smoke, tmp_path):
     assert "fourth" in (folder / "results" / "table.md").read_text()
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_tables(smoke, tmp_path):
-    """Through submitit's local executor, killed with everything it started, again and again."""
+@pytest.fixture
+def through_submitit(tmp_path):
+    """The smoke run through submitit's local executor: the command, and a function that starts it in a session."""
     smoke_scale = (HOME / "scales" / "smoke.yaml").read_text()
     assert "in_process: true" in smoke_scale
     (tmp_path / "smoke.yaml").write_text(smoke_scale.replace("in_process: true", "in_process: false"))
     command = [*ABLATE, "run", "data_curation", "--scale", "smoke.yaml", "--out", "results"]
     environment = {**os.environ, "ABLATE_STORE": str(tmp_path / "store")}
-    draw = random.Random(0)
-    for _ in range(4):
-        process = subprocess.Popen(
+
+    def start(**variables):
+        return subprocess.Popen(
             command,
             cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            env={**environment, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             start_new_session=True,
         )
+
+    return start
+
+
+def alive(group):
+    """Whether a process of the group lives."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_tables(smoke, tmp_path, through_submitit):
+    """Killed with everything it started, again and again."""
+    draw = random.Random(0)
+    for _ in range(4):
+        process = through_submitit()
         time.sleep(draw.uniform(4, 20))
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+        process.communicate()
+    process = through_submitit()
+    output = process.communicate()
+    assert process.returncode == 0, output
+    assert tables(tmp_path) == tables(smoke)
+
+
+def test_ctrl_c_stops_everything_quietly_and_a_lost_parent_nothing(smoke, tmp_path, through_submitit):
+    """Ctrl-C reaches all processes of the terminal. Killed alone, `ablate run` leaves jobs that the next one awaits."""
+    process = through_submitit()
+    until((tmp_path / "store" / "claims").exists)
+    time.sleep(5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate()
+    assert (process.returncode, stderr) == (130, "ablate: interrupted; the same command continues\n")
+    until(lambda: not alive(process.pid))
+
+    process = through_submitit()
+    time.sleep(6)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = through_submitit()
+    output = again.communicate()
+    assert again.returncode == 0, output
+    assert tables(tmp_path) == tables(smoke)
+    until(lambda: not alive(process.pid))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 12 MB: a run at smoke scale needs more."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"mounting a file system takes root: {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_was_done(smoke, tmp_path, small_disk, through_submitit):
+    process = through_submitit(ABLATE_STORE=str(small_disk))
+    stdout, stderr = process.communicate()
+    assert process.returncode == 1, stdout + stderr
+    assert "No space left on device" in stdout + stderr
+    kept = {path.name for path in (small_disk / "artifacts").iterdir()}
+    assert kept
+    subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
+    process = through_submitit(ABLATE_STORE=str(small_disk))
+    stdout, stderr = process.communicate()
+    assert process.returncode == 0, stdout + stderr
+    assert not any(f"✓ {name.rpartition('-')[0]} · all arms" in stdout for name in kept if name.startswith("corpus"))
     assert tables(tmp_path) == tables(smoke)
 
 

@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import save_file
 
 from svd_core.data.shards import Sample, write_shard
 
@@ -28,6 +30,17 @@ def curated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [{**row, **captions, "fps": 10.0, "motion": 0.5} for row in rows]
     rows.append({"clip_id": "rejected", "error": "moov atom not found"})
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "clips.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def image_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty smooth 16x16 images with their captions."""
+    folder = tmp_path_factory.mktemp("image_corpus")
+    rng = np.random.default_rng(1)
+    images = np.concatenate([_window(rng) for _ in range(14)])[:40].transpose(0, 3, 1, 2)
+    save_file({"images": np.ascontiguousarray(images)}, folder / "images.safetensors")
+    (folder / "captions.json").write_text(json.dumps([f"ring {number}" for number in range(40)]))
     return folder
 
 

@@ -23,17 +23,14 @@ class Layout:
     """Where and how a scene is drawn: everything that its caption does not tell.
 
     `centre` (x, y) is the shape's place in the middle of the shot, `radius` half its size, `speed` its path per second
-    and `tilt` its rotation; `phase` shifts the pattern, `angle` turns it, `period` is its wavelength; `jitter` (RGB, at
-    most `JITTER`) changes both colours.
+    and `tilt` its rotation; `angle` turns the pattern; `jitter` (RGB, at most `JITTER`) changes both colours.
     """
 
     centre: tuple[float, float]
     radius: float
     speed: float
     tilt: float
-    phase: tuple[float, float]
     angle: float
-    period: float
     jitter: tuple[int, int, int]
     cloud_seed: int
 
@@ -42,15 +39,12 @@ def draw_layout(rng: np.random.Generator, scene: Scene, speed: float) -> Layout:
     """A random layout of `scene`: the shape passes near the frame's middle, off its way by up to a fifth."""
     along, across = rng.uniform(-0.05, 0.05), rng.uniform(-0.2, 0.2)
     dx, dy = DIRECTIONS[scene.direction]
-    quarter_turns = rng.integers(8) if scene.pattern == "gradient" else rng.integers(4)
     return Layout(
         centre=(0.5 + abs(dx) * along + abs(dy) * across, 0.5 + abs(dy) * along + abs(dx) * across),
         radius=rng.uniform(0.2, 0.25),
         speed=speed,
         tilt=rng.uniform(-0.2, 0.2),
-        phase=(rng.uniform(0, 1), rng.uniform(0, 1)),
-        angle=math.pi / 4 * float(quarter_turns) + rng.uniform(-0.2, 0.2),
-        period=rng.uniform(0.24, 0.34),
+        angle=math.pi / 4 * float(rng.integers(8)) + rng.uniform(-0.2, 0.2),
         jitter=(_jitter(rng), _jitter(rng), _jitter(rng)),
         cloud_seed=int(rng.integers(2**31)),
     )
@@ -96,18 +90,18 @@ def _pattern(name: str, layout: Layout, size: int) -> NDArray[np.float32]:
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     x, y = axis[None, :], axis[:, None]
     u = x * math.cos(layout.angle) + y * math.sin(layout.angle)
-    if name == "gradient":
-        return np.clip(u + 0.5, 0, 1)
-    turns = 2 * math.pi / layout.period
-    wave = np.sin(turns * (u + layout.phase[0]))
-    if name == "checkered":
-        v = y * math.cos(layout.angle) - x * math.sin(layout.angle)
-        wave = wave * np.sin(turns * (v + layout.phase[1]))
-    return np.clip(0.5 + wave * size / turns, 0, 1)  # edges one pixel wide
+    match name:
+        case "gradient":
+            return np.clip(u + 0.5, 0, 1)
+        case "split":
+            return np.clip(u * size + 0.5, 0, 1)  # an edge one pixel wide
+        case "spotlit":
+            return np.asarray(np.clip(1 - 2 * np.hypot(x, y), 0, 1) ** 1.5)
+    raise ValueError(f"unknown pattern {name!r}")
 
 
 def _clouds(layout: Layout, size: int) -> NDArray[np.float32]:
-    knots = np.random.default_rng(layout.cloud_seed).random((6, 6), dtype=np.float32)
+    knots = np.random.default_rng(layout.cloud_seed).random((4, 4), dtype=np.float32)
     clouds = cv2.resize(knots, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.float32, copy=False)
     return np.asarray((clouds - clouds.min()) / (clouds.max() - clouds.min()))
 

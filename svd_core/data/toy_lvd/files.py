@@ -1,4 +1,4 @@
-"""The stages: a corpus of H.264 files with sidecar captions and its truth, and the reference clips."""
+"""The stages: a corpus of H.264 files with sidecar captions and its truth, the reference clips, and images."""
 
 import json
 import tempfile
@@ -14,11 +14,12 @@ from safetensors.numpy import save_file
 
 from svd_core.data.processes import worker_pool
 from svd_core.data.toy_lvd.defects import KINDS, Defects
+from svd_core.data.toy_lvd.pairs import image_pairs
 from svd_core.data.toy_lvd.scenes import random_stream
 from svd_core.data.toy_lvd.shots import FRAME_RATES, Shot, Source, draw_shot, film_source, plan_corpus
 from svd_core.data.video import Video, training_window, write_h264
 from svd_core.progress import Progress, silent
-from svd_core.settings import CorpusSettings, ReferenceSettings
+from svd_core.settings import CorpusSettings, ImagesSettings, ReferenceSettings
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -55,6 +56,19 @@ def render_reference(settings: ReferenceSettings, out: Path, *, workers: int = 1
     captions = [{"caption": shot.scene.merged_caption, "fps": shot.fps, "motion": None} for shot in shots]
     save_file({"videos": np.ascontiguousarray(np.stack(windows).transpose(0, 1, 4, 2, 3))}, out / "clips.safetensors")
     (out / "clips.json").write_text(json.dumps(captions, indent=1))
+
+
+def render_images(settings: ImagesSettings, out: Path, *, progress: Progress = silent) -> None:
+    """Write clean images: `out/images.safetensors` {"images": uint8 (N, 3, H, W)} and `out/captions.json`."""
+    images, captions = [], []
+    for first in range(0, settings.images, 256):
+        indices = range(first, min(first + 256, settings.images))
+        some_images, some_captions = image_pairs("images", indices, settings.seed, settings.resolution)
+        images.append(some_images.numpy())
+        captions.extend(some_captions)
+        progress(indices.stop, settings.images)
+    save_file({"images": np.concatenate(images)}, out / "images.safetensors")
+    (out / "captions.json").write_text(json.dumps(captions, indent=1) + "\n")
 
 
 def truth(sources: Iterable[Source]) -> pl.DataFrame:

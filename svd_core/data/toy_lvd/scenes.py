@@ -17,7 +17,7 @@ COLOURS: dict[str, Colour] = {
     "cyan": (60, 215, 240),
     "lime": (150, 235, 60),
 }
-PATTERNS = ("plain", "gradient", "checkered", "striped", "cloudy")
+PATTERNS = ("plain", "gradient", "split", "spotlit", "cloudy")
 BACKGROUNDS: dict[str, Colour] = {
     "black": (14, 14, 16),
     "grey": (72, 72, 74),

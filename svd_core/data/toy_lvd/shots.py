@@ -24,14 +24,14 @@ from svd_core.data.toy_lvd.scenes import VISIBLE, Scene, draw_other_scene, draw_
 
 SIZE = 192
 """Side of the square source videos in pixels: six times the laptop's training size, as real sources are larger."""
-FRAME_RATES = (8, 10, 12)
+FRAME_RATES = (7, 8, 9)
 SHOTS = (2, 5)
 """Fewest and most shots of a source."""
-SHOT_SECONDS = (2.0, 3.0)
-SPEEDS = (0.2, 0.3)
+SHOT_SECONDS = (2.0, 2.4)
+SPEEDS = (0.33, 0.45)
 """Slowest and fastest good motion in frame sides per second."""
-ROOM = 0.7
-"""Share of the frame that a shape's centre may cross within a shot, so that it never leaves the picture."""
+ROOM = 0.9
+"""Share of the frame that a shape's centre may cross within a shot, so that half of it is always in the picture."""
 TRANSITION_SECONDS = (0.4, 0.8)
 CAPTION_DIFFERENCES = (1, 2, 2, 3, 3, 3, 4, 4, 4, 4)
 """Visible words that a wrong caption gets wrong, as likely as they stand here."""

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from svd_core.data.latents import encode_clips, read_encoded
+from svd_core.data.latents import encode_clips, encode_images, read_encoded
 from svd_core.data.shards import read_window
 from svd_core.data.windows import read_clip_table, to_pixels, to_unit_range
 from svd_core.encoders.text import BagOfWords
@@ -13,9 +14,9 @@ from svd_core.settings import AutoencoderSettings, EncodeSettings
 
 
 @pytest.fixture(scope="module")
-def autoencoder(curated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def autoencoder(image_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("autoencoder")
-    train_autoencoder(AutoencoderSettings(steps=0), curated, out)
+    train_autoencoder(AutoencoderSettings(steps=0), image_corpus, out)
     return out
 
 
@@ -30,7 +31,7 @@ def test_every_clip_is_encoded_in_the_order_of_the_table(curated: Path, autoenco
     clips, table = read_encoded(encoded), read_clip_table(curated)
     assert clips.clip_ids == table["clip_id"].to_list()
     assert len(clips) == 12
-    assert clips.latents.shape == (12, 3, 8, 4, 4)
+    assert clips.latents.shape == (12, 3, 12, 4, 4)
     assert clips.fps.tolist() == [10.0] * 12
     row = table.row(7, named=True)
     window = torch.from_numpy(read_window(curated / row["shard"], row["offset"], row["size"])).permute(0, 3, 1, 2)
@@ -41,6 +42,18 @@ def test_every_clip_is_encoded_in_the_order_of_the_table(curated: Path, autoenco
 def test_texts_are_the_three_captions_in_order(encoded: Path) -> None:
     expected = BagOfWords(8).encode(["a ring", "moving up", "a ring moves up"])
     torch.testing.assert_close(read_encoded(encoded).text[3].float(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_images_are_clips_of_one_frame_with_one_caption(image_corpus: Path, autoencoder: Path, tmp_path: Path) -> None:
+    encode_images(EncodeSettings(text_dim=8), image_corpus, autoencoder, tmp_path)
+    images = read_encoded(tmp_path)
+    assert images.latents.shape == (40, 1, 12, 4, 4) and len(set(images.clip_ids)) == 40
+    pixels = load_file(image_corpus / "images.safetensors")["images"]
+    expected = PatchAutoencoder.load(autoencoder).encode(to_unit_range(pixels))
+    torch.testing.assert_close(images.latents[:, 0].float(), expected, rtol=1e-3, atol=1e-3)
+    for wording in range(3):
+        text = BagOfWords(8).encode([f"ring {number}" for number in range(40)])
+        torch.testing.assert_close(images.text[:, wording].float(), text, rtol=1e-3, atol=1e-3)
 
 
 def test_pixels_survive_the_unit_range() -> None:

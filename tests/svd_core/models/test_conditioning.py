@@ -15,7 +15,7 @@ def test_more_motion_never_means_a_lower_bucket(a: torch.Tensor, b: torch.Tensor
 
 
 def test_still_typical_and_unknown_motion() -> None:
-    buckets = motion_bucket(torch.tensor([0.0, 1.2, float("nan")]))
+    buckets = motion_bucket(torch.tensor([0.0, 1.9, float("nan")]))
     assert buckets.tolist() == pytest.approx([0.0, 127.5, DEFAULT_BUCKET])
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel, UNetSpatioTemporalConditionModel
 
-from svd_core.models.inflation import NotInflatable, inflate, last_temporal_layers
+from svd_core.models.inflation import NotInflatable, inflate, is_new, last_temporal_layers, video_name
 from svd_core.models.networks import count_parameters, image_unet
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.settings import NetworkSettings
@@ -53,6 +53,12 @@ def test_it_starts_as_the_image_network_whatever_the_blend() -> None:
     x = torch.randn(2, 3, 4, 8, 8)
     output = video(x, C_NOISE, TEXT, torch.zeros(2, 3)).sample
     torch.testing.assert_close(output, frame_by_frame(image, x), rtol=0, atol=1e-5)
+
+
+def test_new_weights_are_those_that_the_image_network_lacks() -> None:
+    image = small_unet()
+    copied = {video_name(name) for name in image.state_dict()}
+    assert {name for name in inflate(image).state_dict() if not is_new(name)} == copied
 
 
 @torch.no_grad()

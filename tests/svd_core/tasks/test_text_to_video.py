@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from svd_core.data.latents import encode_clips
+from svd_core.data.latents import encode_clips, encode_images
 from svd_core.diffusion.guidance import constant
 from svd_core.models.autoencoder import train_autoencoder
 from svd_core.models.networks import load_video_unet
@@ -24,15 +24,16 @@ TINY = NetworkSettings(block_out_channels=(32,), attention_levels=(False,), num_
 
 
 @pytest.fixture(scope="module")
-def made(curated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(curated: Path, image_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every stage from shards to a trained run, each in a folder of its own, as small as it gets."""
     root = tmp_path_factory.mktemp("made")
-    for name in ("autoencoder", "encoded", "images", "run", "reference"):
+    for name in ("autoencoder", "encoded", "encoded_images", "images", "run", "reference"):
         (root / name).mkdir()
-    train_autoencoder(AutoencoderSettings(steps=2), curated, root / "autoencoder")
+    train_autoencoder(AutoencoderSettings(steps=2), image_corpus, root / "autoencoder")
     encode_clips(EncodeSettings(), curated, root / "autoencoder", root / "encoded")
     images = ImagePretrainingSettings(samples=16, batch_size=8, network=TINY)
-    pretrain_images(images, root / "encoded", root / "images")
+    encode_images(EncodeSettings(), image_corpus, root / "autoencoder", root / "encoded_images")
+    pretrain_images(images, root / "encoded_images", root / "images")
     (curated / "subset.parquet").write_bytes((root / "encoded" / "index.parquet").read_bytes())
     videos = VideoPretrainingSettings(samples=16, batch_size=4)
     pretrain_videos(videos, curated, root / "encoded", root / "images", root / "run")
@@ -73,7 +74,7 @@ def test_guidance_of_zero_forgets_the_text_but_not_the_micro_conditioning(made: 
     network = load_video_unet(made / "run")
     for parameter in network.parameters():
         parameter.add_(0.02)  # so that nothing that starts at zero hides an effect
-    noisy, sigma, text = torch.randn(1, 3, 8, 4, 4), torch.ones(1), torch.randn(2, 20, 64)
+    noisy, sigma, text = torch.randn(1, 3, 12, 4, 4), torch.ones(1), torch.randn(2, 20, 64)
     ids, others = torch.tensor([[9.0, 127.0]]), torch.tensor([[4.0, 30.0]])
 
     def denoised(text: torch.Tensor, ids: torch.Tensor, scale: float) -> torch.Tensor:

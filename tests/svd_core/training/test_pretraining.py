@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from svd_core.data.latents import read_encoded
+from svd_core.models.inflation import video_name
 from svd_core.models.networks import load_image_unet, load_video_unet
 from svd_core.settings import VideoPretrainingSettings
 from svd_core.training import loop
@@ -180,3 +182,15 @@ def test_killed_for_real_the_result_is_the_same_to_the_bit(
         process.wait()
     subprocess.run(command, check=True)
     assert contents(out) == contents(run)
+
+
+def test_new_layers_learn_faster(latents: Path, subset: Path, images: Path, tmp_path: Path) -> None:
+    """Adam's first step is the learning rate in size: the largest change of any weight tells it."""
+    settings = VideoPretrainingSettings(samples=2, batch_size=2, warmup_samples=0, lr=1e-4, new_layers_lr_scale=5.0)
+    pretrain_videos(settings, subset, latents, images, tmp_path)
+    after = load_file(tmp_path / "state" / "000000000002.safetensors")
+    before = load_file(images / "ema.safetensors")
+    old = max((after[f"network.{video_name(name)}"] - value).abs().max().item() for name, value in before.items())
+    new = [value for name, value in after.items() if re.match(r"network\..*temporal_res_block\.conv2\.weight", name)]
+    assert old == pytest.approx(1e-4, rel=0.05)
+    assert max(value.abs().max().item() for value in new) == pytest.approx(5e-4, rel=0.05), "these start at zero"
