@@ -155,8 +155,9 @@ def notes(spec: Spec) -> tuple[str, ...]:
     """What a reader must know to judge the numbers."""
     stage_i = spec.arms[spec.baseline].pretrain_images
     return (
-        f"Stage I (image pretraining, {stage_i.samples:,} samples) has one fixed seed, {stage_i.seed}, shared by all "
-        "arms and seeds: intervals speak of video training and sampling, not of image pretraining.",
+        f"Stage I (image pretraining, {stage_i.samples:,} samples of clean images, no frames of clips) has one fixed "
+        f"seed, {stage_i.seed}, shared by all arms and seeds: intervals speak of video training and sampling, not of "
+        "image pretraining.",
         "All arms train for equally many samples, so a smaller subset is repeated more often.",
         "Prompts are the captions of held-out clips that no arm trains on; the same seed gives the same prompts, data "
         "order and noise in every arm.",
