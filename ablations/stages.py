@@ -165,7 +165,7 @@ STAGES = {
         Stage("subset", subset),
         Stage("pretrain_videos", pretrain_videos, version=3),
         Stage("sample", sample, version=2),
-        Stage("score", score),
+        Stage("score", score, version=2),
     )
 }
 
