@@ -221,8 +221,12 @@ def stderr_into(path: Path) -> Iterator[None]:
 
 @contextmanager
 def no_leftovers(running: list[Running]) -> Iterator[None]:
-    """Stop the jobs that still run when the caller is interrupted; what they did is kept for the next time."""
+    """Stop the jobs that still run when the caller is interrupted; what they did is kept for the next time.
+
+    Shells start background commands with SIGINT ignored, which jobs would inherit: they could not be stopped.
+    """
     previous = signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:

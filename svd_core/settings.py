@@ -166,11 +166,11 @@ class ImagePretrainingSettings(TrainingSettings):
 class VideoPretrainingSettings(TrainingSettings):
     """Stage II: all layers on the clips of a subset."""
 
-    samples: int = Field(1_200, ge=1)
+    samples: int = Field(1_000, ge=1)
     batch_size: int = Field(4, ge=1)
     lr: float = Field(1e-3, gt=0)
     warmup_samples: int = Field(80, ge=0)
-    p_mean: float = 1.4
+    p_mean: float = 1.0
     new_layers_lr_scale: float = Field(4.0, gt=0)
 
 

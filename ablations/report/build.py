@@ -8,7 +8,7 @@ from ablations.report.findings import Findings
 from ablations.report.result import AblationResult
 
 PAGE = "report.html"
-OURS = re.compile(r"figures/[a-z]+\.(png|pdf)|gallery/(real|[0-9]{2}-[a-z0-9-]*seed[0-9]+)\.webp")
+OURS = re.compile(r"figures/[a-z]+\.(png|pdf)|gallery/(real|[0-9]{2}-[a-z0-9-]*seed[0-9]+)\.(avif|webp)")
 """Files that an earlier report may have left and this one may not have; nothing else in the folder is touched."""
 
 
