@@ -159,7 +159,7 @@ STAGES = {
         Stage("images", images),
         Stage("autoencoder", autoencoder, version=2),
         Stage("encode_images", encode_images),
-        Stage("encode", encode),
+        Stage("encode", encode, version=2),
         Stage("pretrain_images", pretrain_images, version=3),
         Stage("reference_features", reference_features),
         Stage("subset", subset),

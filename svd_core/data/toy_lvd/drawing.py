@@ -36,14 +36,14 @@ class Layout:
 
 
 def draw_layout(rng: np.random.Generator, scene: Scene, speed: float) -> Layout:
-    """A random layout of `scene`: the shape passes near the frame's middle, off its way by up to a fifth."""
-    along, across = rng.uniform(-0.05, 0.05), rng.uniform(-0.2, 0.2)
+    """A random layout of `scene`: the shape passes near the frame's middle, off its way by up to a tenth."""
+    along, across = rng.uniform(-0.025, 0.025), rng.uniform(-0.1, 0.1)
     dx, dy = DIRECTIONS[scene.direction]
     return Layout(
         centre=(0.5 + abs(dx) * along + abs(dy) * across, 0.5 + abs(dy) * along + abs(dx) * across),
-        radius=rng.uniform(0.2, 0.25),
+        radius=rng.uniform(0.26, 0.3),
         speed=speed,
-        tilt=rng.uniform(-0.2, 0.2),
+        tilt=rng.uniform(-0.1, 0.1),
         angle=math.pi / 4 * float(rng.integers(8)) + rng.uniform(-0.2, 0.2),
         jitter=(_jitter(rng), _jitter(rng), _jitter(rng)),
         cloud_seed=int(rng.integers(2**31)),
@@ -95,8 +95,8 @@ def _pattern(name: str, layout: Layout, size: int) -> NDArray[np.float32]:
             return np.clip(u + 0.5, 0, 1)
         case "split":
             return np.clip(u * size + 0.5, 0, 1)  # an edge one pixel wide
-        case "spotlit":
-            return np.asarray(np.clip(1 - 2 * np.hypot(x, y), 0, 1) ** 1.5)
+        case "framed":
+            return np.asarray(np.clip(1.5 * np.hypot(x, y), 0, 1))  # lighter towards the edges
     raise ValueError(f"unknown pattern {name!r}")
 
 
@@ -119,25 +119,16 @@ def _rotated(points: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
     return np.asarray(points @ turn)
 
 
-def _around(count: int, *radii: float, start: float = -math.pi / 2) -> NDArray[np.float64]:
-    """Corners at equal angles, from the top on, at the given distances in turn; (count, 2)."""
+def _around(count: int, radius: float, start: float = -math.pi / 2) -> NDArray[np.float64]:
+    """Corners at equal angles, from the top on; (count, 2)."""
     angles = start + 2 * math.pi * np.arange(count) / count
-    return np.asarray(np.resize(radii, count)[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1))
-
-
-def _heart(count: int) -> NDArray[np.float64]:
-    turns = 2 * math.pi * np.arange(count) / count
-    x = 16 * np.sin(turns) ** 3
-    y = 13 * np.cos(turns) - 5 * np.cos(2 * turns) - 2 * np.cos(3 * turns) - np.cos(4 * turns)
-    return np.stack([x, -y], axis=1) / 15
+    return np.asarray(radius * np.stack([np.cos(angles), np.sin(angles)], axis=1))
 
 
 CONTOURS: dict[str, list[NDArray[np.float64]]] = {
     "circle": [_around(48, 1.0)],
     "square": [_around(4, 1.2, start=math.pi / 4)],
     "triangle": [_around(3, 1.25)],
-    "star": [_around(10, 1.3, 0.55)],
-    "heart": [_heart(48)],
     "ring": [_around(48, 1.1), _around(48, 0.55)],
 }
 """Closed polygons of radius about one. Where two overlap (the ring's hole) the background shows."""

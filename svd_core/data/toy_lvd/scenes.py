@@ -1,4 +1,4 @@
-"""What a shot of the embedded corpus shows, and how captions say it: a grammar of 35 words."""
+"""What a shot of the embedded corpus shows, and how captions say it: a grammar of 33 words."""
 
 import zlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 Colour = tuple[int, int, int]
 
-SHAPES = ("circle", "square", "triangle", "star", "heart", "ring")
+SHAPES = ("circle", "square", "triangle", "ring")
 COLOURS: dict[str, Colour] = {
     "white": (245, 245, 245),
     "yellow": (255, 225, 45),
@@ -17,7 +17,7 @@ COLOURS: dict[str, Colour] = {
     "cyan": (60, 215, 240),
     "lime": (150, 235, 60),
 }
-PATTERNS = ("plain", "gradient", "split", "spotlit", "cloudy")
+PATTERNS = ("plain", "gradient", "split", "framed", "cloudy")
 BACKGROUNDS: dict[str, Colour] = {
     "black": (14, 14, 16),
     "grey": (72, 72, 74),
