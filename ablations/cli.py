@@ -16,6 +16,8 @@ app = typer.Typer(
 weights_app = typer.Typer(help="Pretrained weights: where they come from, get them, check them.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 
+INTERRUPTED = 130
+
 SpecName = Annotated[str, typer.Argument(metavar="SPEC", help="A packaged spec (see `ablate list`) or a YAML file.")]
 Scale = Annotated[str, typer.Option(help="Sizes and steps: a packaged scale or a YAML file.")]
 Cluster = Annotated[str, typer.Option(help="Resources: a packaged cluster or a YAML file.")]
@@ -105,9 +107,12 @@ def main() -> None:
             raise
         print(f"ablate: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # typer turns an interrupt within a command into a silent exit with 130; before the command it passes
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         print("ablate: interrupted; the same command continues", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_done(smoke, tmp_path, smal
     assert "No space left on device" in stdout + stderr
     kept = {path.name for path in (small_disk / "artifacts").iterdir()}
     assert kept
-    subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
+    subprocess.run(["mount", "-o", "remount,size=2g", small_disk], check=True)
     process = through_submitit(ABLATE_STORE=str(small_disk))
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stdout + stderr
