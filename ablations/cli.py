@@ -62,6 +62,22 @@ def report(spec: SpecName, scale: Scale = "laptop", out: Out = None) -> None:
     typer.echo(write_results(spec, scale, out))
 
 
+@app.command()
+def curate(
+    source: Annotated[str, typer.Argument(help="A folder, glob, manifest (csv, parquet) or WebDataset tar.")],
+    out: Annotated[Path, typer.Option(help="Where clip table and shards go; what is there is continued.")],
+    clips: Annotated[str | None, typer.Option(help="copy from keyframe to keyframe, or encode every frame.")] = None,
+    min_clip_s: Annotated[float | None, typer.Option(help="Drop shorter clips, in seconds.")] = None,
+    max_clip_s: Annotated[float | None, typer.Option(help="Split longer shots, in seconds.")] = None,
+    trim_s: Annotated[float | None, typer.Option(help="Seconds cut off beside a fade or dissolve.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one a core).")] = None,
+) -> None:
+    """Cut, score and shard your own videos. The same command again continues, or takes up what was added."""
+    from ablations.curate import curate
+
+    curate(source, out, workers, clips=clips, min_clip_s=min_clip_s, max_clip_s=max_clip_s, trim_s=trim_s)
+
+
 @app.command(name="list")
 def list_specs() -> None:
     """List the packaged specs, scales and clusters."""

@@ -67,6 +67,29 @@ class CurationSettings(Settings):
     alignment_over_frames: Literal["mean", "max"] = "mean"
 
 
+class VideoCurationSettings(Settings):
+    """Anybody's videos to clip table and shards of clips (`ablate curate`).
+
+    `clips`: `copy` moves cut points inward to keyframes and copies the coded stream; `encode` keeps every frame between
+    transitions and encodes them again. `trim_s` goes off both sides of a fade or dissolve, on top of its own frames.
+    """
+
+    clips: Literal["copy", "encode"] = "copy"
+    min_clip_s: float = Field(1.5, ge=0)
+    max_clip_s: float = Field(30.0, gt=0)
+    trim_s: float = Field(0.1, ge=0)
+    max_pixels: int = Field(8192 * 8192, ge=1)
+    text_side: int = Field(96, ge=32)
+    text_over_frames: Literal["mean", "max"] = "mean"
+    aesthetics_over_frames: Literal["best", "mean", "worst"] = "best"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.min_clip_s > self.max_clip_s:
+            raise ValueError(f"min_clip_s {self.min_clip_s:g} lies above max_clip_s {self.max_clip_s:g}: no clip fits")
+        return self
+
+
 class AutoencoderSettings(Settings):
     """The small latent autoencoder (patch PCA with a residual, noise-robust decoder)."""
 

@@ -67,7 +67,7 @@ class Transition:
 class Cascade:
     """Feed frames in order with `push`; transitions come out about one second later, the rest from `finish`.
 
-    Memory grows by one thumbnail (a few kilobytes) a frame of the current shot.
+    Memory: one thumbnail (a few kilobytes) a frame of the last seconds, however long the shot.
     """
 
     def __init__(self, fps: float) -> None:
@@ -86,13 +86,17 @@ class Cascade:
         ]
         self.count = 0
         self.shot_start = 0
+        self.oldest = 0
         self.thumbnails: list[Thumbnail] = []
         self.points: list[int] = []
         self.found: list[Transition] = []
 
     def push(self, frame: NDArray[np.uint8]) -> Iterator[Transition]:
         """Take the next frame, uint8 RGB (H, W, 3); yield the transitions that are now certain, in order."""
-        small = thumbnail(frame)
+        yield from self.push_thumbnail(thumbnail(frame))
+
+    def push_thumbnail(self, small: Thumbnail) -> Iterator[Transition]:
+        """Take the next frame as its thumbnail, uint8 BGR with the shortest side about `SIDE`."""
         self.thumbnails.append(small)
         detectors = self.fast + (self.slow if self.count % self.slow_step == 0 else [])
         timecode = FrameTimecode(self.count, self.rate)
@@ -100,6 +104,8 @@ class Cascade:
             self.points += [cut.frame_num for cut in detector.process_frame(timecode, small)]
         self.count += 1
         yield from self._settle(final=False)
+        if len(self.thumbnails) > 8 * self.horizon:
+            self._forget(min([self.count, *self.points]) - 2 * self.horizon)
 
     def finish(self) -> Iterator[Transition]:
         """Yield the transitions of the last second."""
@@ -121,17 +127,19 @@ class Cascade:
                 self.found.append(transition)
                 yield transition
                 self._forget(transition.end)
+                self.shot_start = transition.end
 
     def _measure(self, point: int) -> tuple[Transition | None, int]:
         """Transition around `point`, and the last frame that was looked at."""
-        first = max(self.shot_start, point - self.horizon)
+        first = max(self.oldest, point - self.horizon)
         last = self.count - 1
-        found = measure(np.stack(self.thumbnails[first - self.shot_start :]).astype(np.float32))
+        found = measure(np.stack(self.thumbnails[first - self.oldest :]).astype(np.float32))
         return (None if found is None else Transition(found.start + first, found.end + first, found.kind)), last
 
     def _forget(self, end: int) -> None:
-        del self.thumbnails[: end - self.shot_start]
-        self.shot_start = end
+        if end > self.oldest:
+            del self.thumbnails[: end - self.oldest]
+            self.oldest = end
 
 
 def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """One source video to its clips: a single decode feeds cut detection, scores and training windows."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +18,8 @@ from svd_core.curation.shots import Shot, shots
 from svd_core.curation.text_area import TextDetector
 from svd_core.data.video import Image, Video, VideoError, training_window
 from svd_core.settings import CurationSettings
+
+LONGEST_ID = 160
 
 
 class Caption(BaseModel):
@@ -74,7 +77,7 @@ class CuratedSource:
 def curate_source(settings: CurationSettings, path: Path, scorers: Scorers) -> CuratedSource:
     """Clips of one video with their scores, or the reason why there are none."""
     try:
-        sidecar = _read_sidecar(path.with_suffix(".json"))
+        sidecar = read_sidecar(path.with_suffix(".json"))
         with Video(path) as video:
             cascade = Cascade(video.fps)
             clips = [
@@ -88,8 +91,14 @@ def curate_source(settings: CurationSettings, path: Path, scorers: Scorers) -> C
 
 
 def source_id(source: str) -> str:
-    """A source's name without .mp4, escaped so that it holds neither dot nor slash (WebDataset keys end at a dot)."""
-    return quote(source.removesuffix(".mp4"), safe="").replace(".", "%2E")
+    """A source's name without .mp4, escaped so that it holds neither dot nor slash (WebDataset keys end at a dot).
+
+    Names that would not fit into a file name end in a hash.
+    """
+    name = quote(source.removesuffix(".mp4"), safe="", errors="surrogateescape").replace(".", "%2E")
+    if len(name) <= LONGEST_ID:
+        return name
+    return f"{name[: LONGEST_ID // 2]}~{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
 
 
 def clip_id(source: str, start_s: float) -> str:
@@ -97,7 +106,8 @@ def clip_id(source: str, start_s: float) -> str:
     return f"{source_id(source)}-{round(start_s * 1000):07d}"
 
 
-def _read_sidecar(path: Path) -> Sidecar:
+def read_sidecar(path: Path) -> Sidecar:
+    """The captions beside a source, none where there is no such file. Raises ValidationError for anything else."""
     return Sidecar.model_validate_json(path.read_bytes()) if path.exists() else Sidecar(captions=[])
 
 

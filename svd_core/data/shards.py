@@ -35,8 +35,8 @@ def write_shard(path: Path, samples: Iterable[Sample], *, scratch: Path) -> list
         for sample in samples:
             payload = io.BytesIO()
             np.save(payload, np.ascontiguousarray(sample.window), allow_pickle=False)
-            ranges.append(_add(tar, f"{sample.clip_id}.npy", payload.getvalue()))
-            _add(tar, f"{sample.clip_id}.json", json.dumps(sample.description, sort_keys=True).encode())
+            ranges.append(add_member(tar, f"{sample.clip_id}.npy", payload.getvalue()))
+            add_member(tar, f"{sample.clip_id}.json", json.dumps(sample.description, sort_keys=True).encode())
     half_written.replace(path)
     return ranges
 
@@ -58,7 +58,7 @@ def read_window(path: Path, offset: int, size: int) -> NDArray[np.uint8]:
     return window
 
 
-def _add(tar: tarfile.TarFile, name: str, payload: bytes) -> tuple[int, int]:
+def add_member(tar: tarfile.TarFile, name: str, payload: bytes) -> tuple[int, int]:
     """Append one member; return where its payload lies in the file."""
     member = tarfile.TarInfo(name)
     member.size, member.mtime, member.mode = len(payload), 0, 0o644

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import av
 import cv2
@@ -17,7 +17,11 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+if TYPE_CHECKING:
+    Packet = av.Packet[VideoStream]  # generic for type checkers alone
 
+IDR = 5
+"""Type of the H.264 unit after which nothing refers to anything before it."""
 H264_OPTIONS = {"preset": "ultrafast", "crf": "23", "x264-params": "scenecut=40:keyint=24:min-keyint=2"}
 """The fastest preset, but with keyframes at scene changes (which it leaves out) and every 24 frames at least."""
 
@@ -70,6 +74,10 @@ class Video:
         decoder.thread_count = 1
         decoder.options = {"err_detect": "explode"}
         self.frames_read = 0
+        self.rotation = 0
+        """Degrees, counter-clockwise, by which the frames read are to be turned to stand upright."""
+        self.keyframes: list[int] = []
+        """Time stamps of the keyframes read so far where decoding can begin, in the order of decoding."""
 
     @property
     def width(self) -> int:
@@ -82,9 +90,14 @@ class Video:
         return self._stream.height
 
     @property
+    def shown_size(self) -> tuple[int, int]:
+        """Width and height, in pixels, of the upright picture; known from the first frame on."""
+        return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
+
+    @property
     def fps(self) -> float:
         """Average frame rate; VideoError where the container does not tell one."""
-        rate = self._stream.average_rate
+        rate = self._stream.average_rate or self._stream.guessed_rate
         if not rate:
             raise VideoError(self.path, "does not tell its frame rate")
         return float(rate)
@@ -99,18 +112,44 @@ class Video:
 
     def __iter__(self) -> Iterator[Frame]:
         converter = VideoReformatter()  # to_ndarray(format=...) sets up a threaded one a frame, at five times the cost
+        for decoded in self.decoded():
+            image = converter.reformat(decoded, format="rgb24", threads=1).to_ndarray().astype(np.uint8, copy=False)
+            yield Frame(image, decoded.pts or 0, decoded.key_frame)
+
+    def decoded(self) -> Iterator[av.VideoFrame]:
+        """The frames as the decoder gives them, each with a time stamp; `keyframes` grows along."""
+        discarded = 0
         try:
-            for decoded in self._container.decode(self._stream):
-                if decoded.is_corrupt or decoded.pts is None:
-                    raise VideoError(self.path, f"is damaged at frame {self.frames_read}")
-                image = converter.reformat(decoded, format="rgb24", threads=1).to_ndarray().astype(np.uint8, copy=False)
-                yield Frame(image, decoded.pts, decoded.key_frame)
-                self.frames_read += 1
+            for packet in self._container.demux(self._stream):
+                discarded += packet.is_discard
+                if packet.is_keyframe and packet.pts is not None and self._begins_afresh(packet):
+                    self.keyframes.append(packet.pts)
+                for decoded in packet.decode():
+                    if decoded.is_corrupt or decoded.pts is None:
+                        raise VideoError(self.path, f"is damaged at frame {self.frames_read}")
+                    self.rotation = decoded.rotation
+                    yield decoded
+                    self.frames_read += 1
         except (av.FFmpegError, OSError) as error:
             raise VideoError(self.path, f"stops decoding after frame {self.frames_read}: {_reason(error)}") from error
-        expected = self._stream.frames
+        expected = self._stream.frames - discarded  # what an edit list leaves out is no loss
         if self.frames_read < max(expected, 1):
-            raise VideoError(self.path, f"ends early: {self.frames_read} frames of {expected or 'at least 1'}")
+            raise VideoError(self.path, f"ends early: {self.frames_read} frames of {max(expected, 0) or 'at least 1'}")
+
+    def _begins_afresh(self, packet: "Packet") -> bool:
+        """Whether decoding can begin at a keyframe without an error: at H.264's IDR pictures, not at open GOPs."""
+        if self._stream.codec_context.name != "h264":
+            return True
+        data, header = bytes(packet), self._stream.codec_context.extradata or b""
+        if header[:1] != b"\x01":  # start codes between the units, as in MPEG-TS
+            return any(unit[0] & 31 == IDR for unit in data.split(b"\0\0\1")[1:] if unit)
+        length_size, position = (header[4] & 3) + 1, 0
+        while position + length_size < len(data):
+            length = int.from_bytes(data[position : position + length_size])
+            if data[position + length_size] & 31 == IDR:
+                return True
+            position += length_size + length
+        return False
 
     def close(self) -> None:
         """Let go of the file."""

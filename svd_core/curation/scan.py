@@ -1,0 +1,201 @@
+"""One decode of a video of any length: stretches without a transition come out, with pictures twice a second.
+
+Nothing is held of a frame but its time stamp, a thumbnail for the detectors and, twice a second, one picture of 256 px.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from svd_core.curation.cuts import SIDE, Cascade, Thumbnail, Transition
+from svd_core.data.video import Image, Video, VideoError
+
+LOOKS_PER_S = 2
+"""Pictures a second that scores see: the rate of the paper's optical flow."""
+LOOK_SIDE = 256
+"""Their shortest side, in pixels."""
+OVERSAMPLING = 3
+"""Thumbnails are averaged down from this many times their size: the scaler itself only picks single points."""
+WAIT_S = 5.0
+"""More than the cascade ever needs to be certain of a transition."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A picture, RGB (H, W, 3), upright, and its time stamp."""
+
+    pts: int
+    image: Image
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive frames of one shot: their time stamps, `end_pts` just after them, and pictures.
+
+    `keyframes` are the time stamps from the first frame to `end_pts` where a copy can begin or end: those of
+    keyframes, and the end of the stream.
+    """
+
+    pts: list[int]
+    end_pts: int
+    keyframes: list[int]
+    looks: list[Look]
+
+    def seen(self, start_pts: int, end_pts: int) -> list[Image]:
+        """The pictures between two time stamps; the one before them where there are none."""
+        inside = [look.image for look in self.looks if start_pts <= look.pts < end_pts]
+        return inside or [look.image for look in self.looks if look.pts < end_pts][-1:]
+
+
+def stretches(
+    video: Video,
+    cascade: Cascade,
+    *,
+    max_s: float,
+    trim_s: float,
+    at_keyframes: bool,
+    beat: Callable[[], None] = lambda: None,
+) -> Iterator[Stretch]:
+    """What lies between the transitions that `cascade` finds, cut into pieces of at most `max_s` seconds.
+
+    `trim_s` seconds go off beside fades and dissolves. With `at_keyframes`, pieces begin at keyframes where they can.
+    `beat` is called at every frame.
+    """
+    held = _Held(video, Fraction(max_s), at_keyframes)
+    eye = Eye(video.time_base)
+    margin = max(1, round(trim_s * cascade.fps)) if trim_s else 0
+    for frame in video.decoded():
+        beat()
+        held.add(frame, eye)
+        yield from held.between(cascade.push_thumbnail(eye.thumbnail(frame)), margin)
+        yield from held.overlong(Fraction(WAIT_S))
+    yield from held.between(cascade.finish(), margin)
+    yield from held.pieces(held.first + len(held.pts))
+
+
+class Eye:
+    """Pictures of decoded frames at the sizes that are looked at, made by scalers that are set up once."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        self._small, self._whole = VideoReformatter(), VideoReformatter()
+        self._period = Fraction(1, LOOKS_PER_S) / time_base
+        self._next: Fraction | None = None
+
+    def thumbnail(self, frame: av.VideoFrame) -> Thumbnail:
+        """BGR, shortest side `SIDE` (frames below that size are enlarged)."""
+        scale = SIDE / min(frame.width, frame.height)
+        width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+        points = self._small.reformat(
+            frame,
+            width=width * OVERSAMPLING,
+            height=height * OVERSAMPLING,
+            format="bgr24",
+            interpolation="FAST_BILINEAR",
+            threads=1,
+        )
+        return cv2.resize(points.to_ndarray(), (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+    def look(self, frame: av.VideoFrame, pts: int) -> Look | None:
+        """A picture of the first frame of every half second, null for the others."""
+        if self._next is not None and pts < self._next:
+            return None
+        self._next = pts + self._period if self._next is None else self._next + self._period
+        self._next = max(self._next, Fraction(pts + 1))
+        image = self._whole.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        scale = min(1.0, LOOK_SIDE / min(image.shape[:2]))
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        return Look(pts, np.ascontiguousarray(np.rot90(small, frame.rotation // 90), dtype=np.uint8))
+
+
+@dataclass
+class _Held:
+    """What is known of the frames since `first`, the index of the oldest one that no stretch has taken yet.
+
+    Frames before index `begin` belong to none, even where they are still to come.
+    """
+
+    video: Video
+    max_s: Fraction
+    at_keyframes: bool
+    first: int = 0
+    begin: int = 0
+    pts: list[int] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    last_end: int = 0
+    size: tuple[int, int] | None = None
+
+    def add(self, frame: av.VideoFrame, eye: Eye) -> None:
+        pts = frame.pts or 0
+        self.size = self.size or (frame.width, frame.height)
+        if self.size != (frame.width, frame.height):
+            raise VideoError(self.video.path, f"changes its size at frame {self.video.frames_read}")
+        if self.pts and pts <= self.pts[-1]:
+            raise VideoError(self.video.path, f"has time stamps that do not grow at frame {self.video.frames_read}")
+        step = frame.duration or (pts - self.pts[-1] if self.pts else 1)
+        self.last_end = pts + max(1, step)
+        if self.first < self.begin:
+            self.first += 1
+            return
+        self.pts.append(pts)
+        look = eye.look(frame, pts)
+        if look is not None:
+            self.looks.append(look)
+
+    def between(self, transitions: Iterator[Transition], margin: int) -> Iterator[Stretch]:
+        for transition in transitions:
+            off = 0 if transition.kind == "cut" else margin
+            yield from self.pieces(transition.start - off)
+            self._drop(transition.end + off)
+
+    def overlong(self, wait_s: Fraction) -> Iterator[Stretch]:
+        """A piece of a shot that is too long already, once no transition can be found in it any more."""
+        if self.pts and self._seconds(self.pts[-1] - self.pts[0]) > self.max_s + wait_s:
+            yield from self._take(self._piece(len(self.pts)))
+
+    def pieces(self, end: int) -> Iterator[Stretch]:
+        """Give away the frames before index `end`."""
+        while end > self.first:
+            yield from self._take(self._piece(end - self.first))
+
+    def _piece(self, count: int) -> int:
+        """How many of the next `count` frames make one piece of at most `max_s`."""
+        limit = self.pts[0] + self.max_s / self.video.time_base
+        end = self.pts[count] if count < len(self.pts) else self.last_end
+        if end <= limit:
+            return count
+        if self.at_keyframes:
+            keys = self.video.keyframes
+            last = bisect_right(keys, limit) - 1
+            if last >= 0 and keys[last] > self.pts[0]:
+                return min(count, bisect_left(self.pts, keys[last]))
+        return min(count, max(1, bisect_right(self.pts, limit) - 1))
+
+    def _take(self, count: int) -> Iterator[Stretch]:
+        end_pts = self.pts[count] if count < len(self.pts) else self.last_end
+        keys = self.video.keyframes
+        inside = keys[bisect_left(keys, self.pts[0]) : bisect_right(keys, end_pts)]
+        if count == len(self.pts):
+            inside.append(end_pts)
+        looks = [look for look in self.looks if look.pts < end_pts]
+        yield Stretch(self.pts[:count], end_pts, inside, looks)
+        self._drop(self.first + count)
+
+    def _drop(self, end: int) -> None:
+        self.begin = end
+        count = min(max(0, end - self.first), len(self.pts))
+        del self.pts[:count]
+        self.first += count
+        start = self.pts[0] if self.pts else self.last_end
+        self.looks = [look for look in self.looks if look.pts >= start]
+        keys = self.video.keyframes
+        del keys[: bisect_left(keys, start)]
+
+    def _seconds(self, units: int) -> Fraction:
+        return units * self.video.time_base
