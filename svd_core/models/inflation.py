@@ -5,14 +5,17 @@ the embedding of the frame position and that of the micro-conditioning, so that 
 identity. Blending spatial and temporal features, alpha x + (1 - alpha) x, then returns x for any alpha.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
+from svd_core.models.checkpoints import load_network, locate
 from svd_core.models.unet import SpatioTemporalUNet
 
 BLOCKS = {
@@ -72,45 +75,63 @@ class NotInflatable(ValueError):
 
 
 def inflate(
-    unet2d: UNet2DConditionModel,
+    unet2d: UNet2DConditionModel | str | Path,
     *,
     in_channels: int | None = None,
+    spatial: Literal["copied", "random"] = "copied",
     time_ids: int = 3,
     time_id_dim: int = 256,
     num_frames: int = 14,
 ) -> SpatioTemporalUNet:
     """Video UNet whose output for every frame equals the image model's (the same text, any `added_time_ids`).
 
-    in_channels: input channels, by default the image model's; further ones start with zero weights. time_ids: values of
-    micro-conditioning per clip, each embedded in `time_id_dim` sinusoids (SVD: fps - 1, motion bucket, noise strength).
-    num_frames is only recorded. New weights come from torch's global generator. Raises NotInflatable naming the
-    config key and the values allowed.
+    unet2d: the image model, or a folder or cached hub id that holds one (of Stable Diffusion 1 or 2), whose precision
+    the result keeps. in_channels: input channels, by default the image model's; further ones start with zero weights.
+    spatial: "random" takes the image model's shape but none of its weights, the arm without Stage I (paper, section
+    3.2). time_ids: values of micro-conditioning per clip, each embedded in `time_id_dim` sinusoids (SVD: fps - 1,
+    motion bucket, noise strength). num_frames is only recorded. New weights come from torch's global generator.
+    Raises NotInflatable naming the config key and the values allowed, CheckpointError for a folder that is not one.
     """
+    if not isinstance(unet2d, UNet2DConditionModel):
+        unet2d = load_network(UNet2DConditionModel, locate(unet2d, "unet"))
     config = unet2d.config
     _check(config)
     in_channels = config["in_channels"] if in_channels is None else in_channels
     if in_channels < config["in_channels"]:
         raise NotInflatable(f"in_channels={in_channels} is fewer than the image model's {config['in_channels']}")
-    video: SpatioTemporalUNet = SpatioTemporalUNet(
-        sample_size=config["sample_size"],
-        in_channels=in_channels,
-        out_channels=config["out_channels"],
-        down_block_types=tuple(BLOCKS[name] for name in config["down_block_types"]),
-        up_block_types=tuple(BLOCKS[name] for name in config["up_block_types"]),
-        block_out_channels=tuple(config["block_out_channels"]),
-        addition_time_embed_dim=time_id_dim,
-        projection_class_embeddings_input_dim=time_ids * time_id_dim,
-        layers_per_block=config["layers_per_block"],
-        cross_attention_dim=config["cross_attention_dim"],
-        transformer_layers_per_block=config["transformer_layers_per_block"],
-        num_attention_heads=config["attention_head_dim"],  # diffusers' misnomer: in SD configs this counts heads
-        num_frames=num_frames,
-        norm_num_groups=config["norm_num_groups"],
-        norm_eps=config["norm_eps"],
-    )
-    _copy_spatial_weights(unet2d, video)
+    with _default_dtype(unet2d.dtype):
+        video: SpatioTemporalUNet = SpatioTemporalUNet(
+            sample_size=config["sample_size"],
+            in_channels=in_channels,
+            out_channels=config["out_channels"],
+            down_block_types=tuple(BLOCKS[name] for name in config["down_block_types"]),
+            up_block_types=tuple(BLOCKS[name] for name in config["up_block_types"]),
+            block_out_channels=tuple(config["block_out_channels"]),
+            addition_time_embed_dim=time_id_dim,
+            projection_class_embeddings_input_dim=time_ids * time_id_dim,
+            layers_per_block=config["layers_per_block"],
+            cross_attention_dim=config["cross_attention_dim"],
+            transformer_layers_per_block=config["transformer_layers_per_block"],
+            num_attention_heads=config["attention_head_dim"],  # diffusers' misnomer: in SD configs this counts heads
+            num_frames=num_frames,
+            norm_num_groups=config["norm_num_groups"],
+            norm_eps=config["norm_eps"],
+        )
+    if spatial == "copied":
+        _copy_spatial_weights(unet2d, video)
     _zero_temporal_branches(video)
     return video
+
+
+@contextlib.contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Networks made within have weights of this precision from the start: large ones fit no second copy."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _check(config: dict[str, Any]) -> None:

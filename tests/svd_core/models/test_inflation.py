@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel, UNetSpatioTemporalConditionModel
@@ -90,6 +92,51 @@ def test_the_noise_level_reaches_the_narrowest_level_of_a_small_network() -> Non
     assert (first - second).abs().max() > 0.05
 
 
+STABLE_DIFFUSION = {
+    "block_out_channels": (32, 64, 64, 64),
+    "layers_per_block": 2,
+    "down_block_types": (*3 * ("CrossAttnDownBlock2D",), "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", *3 * ("CrossAttnUpBlock2D",)),
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [{"attention_head_dim": 8}, {"attention_head_dim": (1, 2, 4, 4), "use_linear_projection": True}],
+    ids=["like 1.5", "like 2.1"],
+)
+@torch.no_grad()
+def test_both_kinds_of_stable_diffusion_start_as_themselves_from_their_folders(
+    kind: dict[str, object], tmp_path: Path
+) -> None:
+    image = small_unet(**STABLE_DIFFUSION, **kind)
+    image.save_pretrained(tmp_path / "unet")
+    x, condition = torch.randn(2, 2, 2, 4, 16, 16)
+    expected = frame_by_frame(image, x)
+    for source in (tmp_path / "unet", str(tmp_path)):
+        video = inflate(source, in_channels=8)
+        output = video(torch.cat([x, condition], 2), C_NOISE, TEXT, torch.rand(2, 3) * 30).sample
+        torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_random_spatial_weights_take_the_shape_and_nothing_else() -> None:
+    image = small_unet()
+    copied, random = inflate(image), inflate(image, spatial="random")
+    assert {k: v.shape for k, v in copied.state_dict().items()} == {k: v.shape for k, v in random.state_dict().items()}
+    name = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight"
+    assert torch.equal(copied.state_dict()[name], image.state_dict()[name])
+    assert not torch.equal(random.state_dict()[name], image.state_dict()[name])
+    assert random.state_dict()[name].std().item() == pytest.approx(image.state_dict()[name].std().item(), rel=0.1)
+    for _, layer in last_temporal_layers(random):
+        assert not layer.weight.any()
+
+
+def test_the_precision_of_the_image_model_is_kept() -> None:
+    assert {parameter.dtype for parameter in inflate(small_unet().half()).parameters()} == {torch.float16}
+    assert torch.get_default_dtype() == torch.float32
+
+
 def test_every_layer_that_starts_at_zero_gets_a_gradient() -> None:
     video = inflate(small_unet(), time_ids=2, time_id_dim=8)
     video(torch.randn(2, 3, 4, 8, 8), C_NOISE, TEXT, torch.ones(2, 2)).sample.square().mean().backward()
@@ -120,6 +167,7 @@ def test_parameter_counts_of_stable_diffusion_and_svd() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"encoder_hid_dim": 8, "encoder_hid_dim_type": "text_proj"}, "encoder_hid_dim=8; only encoder_hid_dim=None"),
         ({"act_fn": "gelu"}, "act_fn='gelu'; only act_fn='silu'"),
         ({"resnet_time_scale_shift": "scale_shift"}, "resnet_time_scale_shift='scale_shift'"),
         ({"down_block_types": ("CrossAttnDownBlock2D", "AttnDownBlock2D")}, "down_block_types with 'AttnDownBlock2D'"),
