@@ -41,16 +41,20 @@ def precondition(sigma: torch.Tensor) -> Preconditioning:
     )
 
 
+Precondition = Callable[[torch.Tensor], Preconditioning]
+"""From sigma to the five factors: `precondition` here, or a discrete schedule's."""
+
+
 def expand(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """One value per batch element, (B,), shaped to multiply `like`, (B, ...)."""
     return values.reshape(-1, *[1] * (like.ndim - 1))
 
 
-def denoiser(network: Network) -> Denoiser:
+def denoiser(network: Network, factors_of: Precondition = precondition) -> Denoiser:
     """Wrap the raw network F as the denoiser D."""
 
     def denoise(noisy: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        factors = precondition(sigma)
+        factors = factors_of(sigma)
         raw = network(expand(factors.c_in, noisy) * noisy, factors.c_noise)
         return expand(factors.c_skip, noisy) * noisy + expand(factors.c_out, noisy) * raw
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svd_core.diffusion.noise import draw_sigma
+from svd_core.diffusion.noise import draw_sigma, offset_noise
 from svd_core.diffusion.preconditioning import denoiser, loss, precondition
 
 sigmas = st.floats(1e-3, 1e3).map(lambda value: torch.tensor([value], dtype=torch.float64))
@@ -56,3 +56,18 @@ def test_log_sigma_has_the_mean_and_spread_asked_for() -> None:
     drawn = draw_sigma(torch.randn(20_000, generator=torch.Generator().manual_seed(0)), p_mean=0.7, p_std=1.6).log()
     assert drawn.mean().item() == pytest.approx(0.7, abs=0.05)
     assert drawn.std().item() == pytest.approx(1.6, abs=0.05)
+
+
+def test_offset_noise_is_one_number_a_clip_and_channel() -> None:
+    noise, offsets = torch.randn(2, 5, 4, 8, 8), torch.randn(2, 4)
+    added = offset_noise(noise, offsets, strength=0.1) - noise
+    torch.testing.assert_close(added, (0.1 * offsets)[:, None, :, None, None].expand(noise.shape), rtol=0, atol=1e-6)
+    assert offset_noise(noise[:, 0], offsets, strength=0.1).shape == (2, 4, 8, 8)
+    assert torch.equal(offset_noise(noise, offsets, strength=0.0), noise)
+
+
+def test_offset_noise_adds_its_variance_to_the_mean_of_a_channel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    noise, offsets = torch.randn(4000, 1, 8, 8, generator=generator), torch.randn(4000, 1, generator=generator)
+    variance = offset_noise(noise, offsets, strength=0.5).mean((1, 2, 3)).var().item()
+    assert variance == pytest.approx(1 / 64 + 0.25, rel=0.1)

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from svd_core.diffusion.guidance import combine, constant, linear
-from svd_core.diffusion.sampling import edm_sigmas, euler
+from svd_core.diffusion.guidance import combine, constant, linear, triangular
+from svd_core.diffusion.sampling import edm_sigmas, euler, heun
 
 MEAN, SPREAD = 1.5, 0.3
 
@@ -53,6 +53,28 @@ def test_euler_converges_with_first_order() -> None:
     assert 1.7 < errors[1] / errors[2] < 2.4
 
 
+def test_heun_converges_with_second_order() -> None:
+    """To a sigma above zero: the last step to zero is Euler's."""
+    noise = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
+    spread_at = {sigma: math.sqrt(SPREAD**2 + sigma**2) for sigma in (80.0, 0.5)}
+    exact = MEAN + (noise * 80 - MEAN) * spread_at[0.5] / spread_at[80.0]
+    errors = []
+    for steps in (32, 64, 128):
+        grid = edm_sigmas(steps, sigma_min=0.5, sigma_max=80, rho=7)[:-1]
+        errors.append((heun(gaussian_denoiser, noise, grid) - exact).abs().max().item())
+    assert 3.5 < errors[0] / errors[1] < 4.6
+    assert 3.5 < errors[1] / errors[2] < 4.6
+
+
+@pytest.mark.parametrize("method", [euler, heun])
+def test_nothing_but_the_mean_is_left_of_data_without_spread(method) -> None:
+    """A denoiser that always answers MEAN is solved exactly by any method and any grid."""
+    noise = torch.randn(5, 1, dtype=torch.float64)
+    grid = edm_sigmas(3, sigma_min=0.1, sigma_max=80, rho=7)
+    found = method(lambda x, sigma: torch.full_like(x, MEAN), noise, grid)
+    torch.testing.assert_close(found, torch.full_like(noise, MEAN))
+
+
 def test_a_last_sigma_of_zero_returns_the_denoised_estimate() -> None:
     noise = torch.randn(3, 1, dtype=torch.float64)
     result = euler(gaussian_denoiser, noise, torch.tensor([2.0, 0.0], dtype=torch.float64))
@@ -68,3 +90,8 @@ def test_guidance_limits() -> None:
 def test_linear_guidance_scales_each_frame_by_its_own_factor() -> None:
     guided = combine(torch.zeros(2, 5, 1), torch.ones(2, 5, 1), linear(1.0, 3.0, 5))
     assert guided[:, :, 0].tolist() == [[1.0, 1.5, 2.0, 2.5, 3.0]] * 2
+
+
+def test_triangular_guidance_ends_where_it_began() -> None:
+    assert triangular(1.0, 3.0, 5).tolist() == [1.0, 2.0, 3.0, 2.0, 1.0]
+    assert triangular(1.0, 3.0, 21).max().item() == pytest.approx(3.0)
