@@ -1,0 +1,88 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers.pipelines.stable_video_diffusion import StableVideoDiffusionPipeline
+from PIL import Image
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
+
+from svd_core.encoders.clip_conditioning import ClipText, ClipVision
+from svd_core.encoders.text import PromptTooLong
+
+TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+LENGTH = 12
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small random encoders, laid out as in the released pipelines."""
+    path = tmp_path_factory.mktemp("pipeline")
+    tokenizer = path / "tokenizer"
+    tokenizer.mkdir()
+    letters = [*"abcdefghijklmnopqrstuvwxyz", *(f"{letter}</w>" for letter in "abcdefghijklmnopqrstuvwxyz")]
+    vocabulary = {token: number for number, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
+    (tokenizer / "vocab.json").write_text(json.dumps(vocabulary))
+    (tokenizer / "merges.txt").write_text("#version: 0.2\n")
+    CLIPTokenizer.from_pretrained(tokenizer).save_pretrained(tokenizer)
+    end = vocabulary["<|endoftext|>"]
+    torch.manual_seed(0)
+    text = CLIPTextConfig(
+        **TOWER, vocab_size=end + 1, max_position_embeddings=LENGTH, bos_token_id=end - 1, eos_token_id=end
+    )
+    CLIPTextModel(text).save_pretrained(path / "text_encoder")
+    vision = CLIPVisionConfig(**TOWER, image_size=224, patch_size=32, projection_dim=24)
+    CLIPVisionModelWithProjection(vision).save_pretrained(path / "image_encoder")
+    CLIPImageProcessor().save_pretrained(path / "feature_extractor")
+    return path
+
+
+def test_states_are_those_of_the_model_for_padded_prompts(folder: Path) -> None:
+    encoder = ClipText.load(folder)
+    prompts = ["red ring", ""]
+    tokens = CLIPTokenizer.from_pretrained(folder / "tokenizer")(
+        prompts, padding="max_length", max_length=LENGTH, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        expected = CLIPTextModel.from_pretrained(folder / "text_encoder").eval()(tokens["input_ids"])
+    found = encoder.encode(prompts)
+    assert found.shape == (2, LENGTH, encoder.dim)
+    torch.testing.assert_close(found, expected.last_hidden_state)
+
+
+def test_a_prompt_that_fits_exactly_is_taken_and_one_token_more_is_said(folder: Path) -> None:
+    encoder = ClipText.load(folder)
+    assert encoder.encode(["abcdefghij"]).shape == (1, LENGTH, 32)
+    with pytest.raises(PromptTooLong, match=r"prompt of 11 tokens, .* takes 10; too much is 'k' at the end of"):
+        encoder.encode(["a", "abcdefghijk"])
+
+
+def test_the_image_embedding_is_the_released_pipelines(folder: Path) -> None:
+    encoder = ClipVision.load(folder)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 40, 300, 3), np.uint8)
+    pipeline = StableVideoDiffusionPipeline(
+        vae=None,
+        image_encoder=CLIPVisionModelWithProjection.from_pretrained(folder / "image_encoder"),
+        unet=None,
+        scheduler=None,
+        feature_extractor=CLIPImageProcessor.from_pretrained(folder / "feature_extractor"),
+    )
+    with torch.no_grad():
+        expected = pipeline._encode_image([Image.fromarray(image) for image in pixels], "cpu", 1, False)
+    found = encoder.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1)
+    torch.testing.assert_close(found[:, None], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_embeddings_can_take_part_in_training(folder: Path) -> None:
+    for embedding in (ClipText.load(folder).encode(["a"]), ClipVision.load(folder).encode(torch.zeros(1, 3, 32, 32))):
+        layer = torch.nn.Linear(embedding.shape[-1], 1)
+        layer(embedding).sum().backward()
+        assert layer.weight.grad is not None
