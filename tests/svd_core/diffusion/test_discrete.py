@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler
 from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svd_core.diffusion import (
@@ -57,6 +57,7 @@ def test_twice_the_side_shifts_the_log_snr_by_two_log_two() -> None:
     torch.testing.assert_close(after - before, torch.full((1000,), -2 * math.log(2), dtype=torch.float64))
 
 
+@settings(deadline=None)
 @given(st.floats(1e-3, 1e3))
 def test_c_noise_is_the_nearest_step(sigma: float) -> None:
     found = SD.nearest(torch.tensor([sigma], dtype=torch.float64)).item()
