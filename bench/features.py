@@ -1,6 +1,7 @@
 """Features of a set of clips under a frozen encoder: each clip goes through each encoder once."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from bench.metrics.fd_vgg16 import clip_encoder as vgg16
 from bench.metrics.fid import clip_encoder as inception
 from bench.metrics.fvd import clip_encoder as i3d
+from bench.metrics.protocols import PROTOCOLS, Protocol
 from bench.metrics.videos import ClipEncoder
 from bench.settings import Encoder
 from svd_core.progress import Progress, silent
@@ -24,7 +26,7 @@ def features(encoder: Encoder, videos: Videos, *, progress: Progress = silent) -
     Clips go through one at a time: on one thread a larger batch is no faster, and so a clip's features cannot depend on
     its neighbours, not even in the last bit.
     """
-    encode = ENCODERS[encoder]()
+    encode = ENCODERS[encoder](PROTOCOLS["stylegan-v"])
     rows = []
     for number, clip in enumerate(videos, start=1):
         rows.append(encode(torch.from_numpy(clip).float() / 255).numpy())
@@ -32,8 +34,10 @@ def features(encoder: Encoder, videos: Videos, *, progress: Progress = silent) -
     return np.concatenate(rows)
 
 
-ENCODERS: dict[Encoder, Callable[[], ClipEncoder]] = {
+ENCODERS: dict[Encoder, Callable[[Protocol], ClipEncoder]] = {
     "i3d_k400": i3d,
-    "vgg16": vgg16,
-    "inception": inception,
+    "i3d_torchscript": partial(i3d, weights="i3d_torchscript"),
+    "vgg16": lambda _: vgg16(),
+    "inception": lambda _: inception(),
 }
+"""What makes each encoder; a protocol says how I3D's frames are resized."""

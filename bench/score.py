@@ -11,10 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from bench.features import Videos, features
+from bench.features import Features, Videos, features
 from bench.metrics.clip_score import clip_score, toy_clip_score
+from bench.metrics.distances import measured_distance
 from bench.metrics.dynamic_degree import dynamic
-from bench.metrics.frechet import frechet_distance, jackknife_stderr
 from bench.settings import METRICS, Direction, Encoder, Metric, ScoreSettings
 from svd_core.encoders import weights
 from svd_core.encoders.toy_clip import ToyClip
@@ -33,7 +33,7 @@ class Score:
     n: int
     n_reference: int | None
     frames: int
-    resolution: int
+    resolution: int | str
     error: str | None = None
     stderr: float | None = None
 
@@ -55,10 +55,11 @@ def score(
     """
     videos = load_file(samples / "videos.safetensors")["videos"]
     prompts = [entry["prompt"] for entry in json.loads((samples / "prompts.json").read_text())]
+    ours: dict[Encoder, Features] = {}
     scores, per_clip = {}, [pl.DataFrame(schema={"clip": pl.Int64, "metric": pl.String, "value": pl.Float64})]
     for number, name in enumerate(settings.metrics):
         listen = partial(_as_part, progress, number, len(settings.metrics))
-        measured = measure(name, videos, prompts, reference, toy_clip, progress=listen)
+        measured = measure(name, videos, prompts, reference, toy_clip, ours, progress=listen)
         scores[name] = describe(METRICS[name], videos, measured)
         if measured.per_clip is not None:
             clips = np.arange(len(videos), dtype=np.int64)
@@ -92,14 +93,19 @@ def measure(
     prompts: list[str],
     reference: Mapping[str, Path],
     toy_clip: Path | None,
+    ours: dict[Encoder, Features],
     *,
     progress: Progress = silent,
 ) -> Measured:
-    """One metric; a failure becomes its reason, so that the other metrics stand."""
+    """
+    One metric; a failure becomes its reason, so that the other metrics stand.
+
+    `ours` keeps the features of the clips, so that a second metric on the same encoder costs no forward.
+    """
     encoder = METRICS[name].encoder
     try:
         if METRICS[name].set_metric and encoder:
-            return distance(encoder, videos, reference, progress)
+            return distance(METRICS[name], encoder, videos, reference, ours, progress)
         match name:
             case "clip_score":
                 return clip_agreement(videos, prompts)
@@ -112,19 +118,28 @@ def measure(
         return Measured(error=f"{type(error).__name__}: {error}")
 
 
-def distance(encoder: Encoder, videos: Videos, reference: Mapping[str, Path], progress: Progress) -> Measured:
-    """Fréchet distance to the reference set's features, which the same weights made."""
+def distance(
+    metric: Metric,
+    encoder: Encoder,
+    videos: Videos,
+    reference: Mapping[str, Path],
+    ours: dict[Encoder, Features],
+    progress: Progress,
+) -> Measured:
+    """Distance to the reference set's features, which the same weights made."""
     if encoder not in reference:
         raise ValueError(f"no {encoder} features of the reference set were given")
     theirs = load_file(reference[encoder] / f"{encoder}.safetensors")["features"]
-    ours = features(encoder, videos, progress=progress)
-    per_clip = len(ours) // len(videos)
+    if encoder not in ours:
+        ours[encoder] = features(encoder, videos, progress=progress)
+    per_clip = len(ours[encoder]) // len(videos)
+    value, stderr = measured_distance(metric.distance, ours[encoder], theirs, clips=len(videos))
     return Measured(
-        value=frechet_distance(ours, theirs),
-        stderr=jackknife_stderr(ours, theirs, clips=len(videos)),
+        value=value,
+        stderr=stderr,
         weights=weights.verify(encoder),
         n_reference=len(theirs) // per_clip,
-        frames=per_clip if encoder != "i3d_k400" else None,
+        frames=per_clip if not encoder.startswith("i3d") else None,
     )
 
 

@@ -10,7 +10,8 @@ from pydantic import Field, field_validator
 from svd_core.settings import Settings
 
 Direction = Literal["lower", "higher"]
-Encoder = Literal["i3d_k400", "vgg16", "inception", "clip", "toy_clip"]
+Encoder = Literal["i3d_k400", "i3d_torchscript", "vgg16", "inception", "clip", "toy_clip"]
+Distance = Literal["frechet", "extrapolated", "kernel"]
 
 
 @dataclass(frozen=True)
@@ -19,19 +20,24 @@ class Metric:
     What a metric is called in tables, which way is better, and what it needs.
 
     `encoder` is its frozen network (None: none); `set_metric` tells a distance between the generated set and the
-    reference set from a mean over clips.
+    reference set, of the kind `distance`, from a mean over clips.
     """
 
     label: str
     direction: Direction
     encoder: Encoder | None
     set_metric: bool
+    distance: Distance = "frechet"
 
 
 METRICS: dict[str, Metric] = {
     "fvd": Metric("FVD[i3d-k400]", "lower", "i3d_k400", set_metric=True),
+    "fvd_extrapolated": Metric("FVD∞[i3d-k400]", "lower", "i3d_k400", set_metric=True, distance="extrapolated"),
+    "kvd": Metric("KVD[i3d-k400]", "lower", "i3d_k400", set_metric=True, distance="kernel"),
+    "fvd_torchscript": Metric("FVD[i3d-torchscript]", "lower", "i3d_torchscript", set_metric=True),
     "fd_vgg16": Metric("FD[vgg16]", "lower", "vgg16", set_metric=True),
     "fid": Metric("FID[clean-fid]", "lower", "inception", set_metric=True),
+    "kid": Metric("KID[clean-fid]", "lower", "inception", set_metric=True, distance="kernel"),
     "clip_score": Metric("CLIP score[vit-b-16]", "higher", "clip", set_metric=False),
     "toy_clip_score": Metric("toy CLIP score", "higher", "toy_clip", set_metric=False),
     "dynamic_degree": Metric("dynamic degree[DIS flow]", "higher", None, set_metric=False),
@@ -62,7 +68,7 @@ def reference_encoders(metrics: Sequence[str]) -> tuple[Encoder, ...]:
 class ReferenceFeaturesSettings(Settings):
     """Which encoder's features of the reference set."""
 
-    encoder: Literal["i3d_k400", "vgg16", "inception"]
+    encoder: Literal["i3d_k400", "i3d_torchscript", "vgg16", "inception"]
 
 
 class ScoreSettings(Settings):

@@ -1,6 +1,41 @@
-"""The public metrics."""
+"""
+The public metrics.
 
-from bench.metrics.frechet import frechet_distance
+Functions of arrays, which return a number that knows how it was measured (`Result`), and torchmetrics classes for
+accumulation and distributed runs. Classes are imported when first asked for, as torchmetrics takes a second.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from bench.metrics.frechet import extrapolated_frechet_distance, frechet_distance
 from bench.metrics.fvd import fvd
+from bench.metrics.kernel import kernel_distance
+from bench.metrics.result import Result
 
-__all__ = ["frechet_distance", "fvd"]
+if TYPE_CHECKING:
+    from bench.metrics.accumulated import (
+        FrechetInceptionDistance,
+        FrechetVideoDistance,
+        KernelInceptionDistance,
+        KernelVideoDistance,
+    )
+
+__all__ = [
+    "FrechetInceptionDistance",
+    "FrechetVideoDistance",
+    "KernelInceptionDistance",
+    "KernelVideoDistance",
+    "Result",
+    "extrapolated_frechet_distance",
+    "frechet_distance",
+    "fvd",
+    "kernel_distance",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from bench.metrics import accumulated
+
+        return getattr(accumulated, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,6 +17,6 @@ def clip_encoder() -> ClipEncoder:
     network = VGG16.load(locate("vgg16"))
 
     def encode(clip: Tensor) -> Tensor:
-        return network.features(first_middle_last(clip))
+        return network.to(clip.device).features(first_middle_last(clip)).cpu()
 
     return encode

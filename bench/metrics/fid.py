@@ -18,6 +18,6 @@ def clip_encoder() -> ClipEncoder:
     network = Inception.load(locate("inception"))
 
     def encode(clip: Tensor) -> Tensor:
-        return network.features(first_middle_last(clip))
+        return network.to(clip.device).features(first_middle_last(clip)).cpu()
 
     return encode

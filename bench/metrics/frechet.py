@@ -1,65 +1,77 @@
 """The Fréchet distance of two feature sets taken as Gaussians (Dowson & Landau 1982; Heusel et al. 2017, eq. 6)."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-GROUPS = 16
+from bench.metrics.sets import feature_rows
+
+Floats = NDArray[np.float64]
 
 
-def frechet_distance(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> float:
+@dataclass(frozen=True)
+class Gaussian:
+    """Statistics of a feature set: its mean (d,) and a factor F (k, d) of its unbiased covariance FᵀF, k <= n, d."""
+
+    mean: Floats
+    factor: Floats
+
+    @classmethod
+    def of(cls, features: ArrayLike | Tensor, name: str = "x") -> Self:
+        """
+        Of features (n, d). For n <= d the factor is the centred features over √(n-1), so nothing is lost to rounding;
+        for larger n it comes from the eigenvectors of the covariance.
+        """
+        rows = feature_rows(features, name)
+        mean = rows.mean(0)
+        factor = (rows - mean) / np.sqrt(len(rows) - 1)
+        if len(rows) > rows.shape[1]:
+            return cls(mean, principal(factor.T @ factor, rows.shape[1]))
+        return cls(mean, factor)
+
+
+def frechet_distance(x: ArrayLike | Tensor | Gaussian, y: ArrayLike | Tensor | Gaussian) -> float:
     """
     Squared Fréchet (2-Wasserstein) distance |μx - μy|² + tr(Σx + Σy - 2 (Σx Σy)^½) of features (n, d) and (m, d).
 
     Range [0, inf), lower is nearer, zero for equal moments; covariances are unbiased, arithmetic is float64. The
-    estimate is biased upward by an amount that grows as n falls: never compare values of different n.
+    estimate is biased upward by an amount that grows as n falls: never compare values of different n. A set that is
+    compared more than once may be given as its `Gaussian`.
 
-    With A, B the centred features over √(n-1), tr (Σx Σy)^½ is the nuclear norm of A Bᵀ: no matrix square root, no
-    regularisation, and exact for n < d. For n >= d the factors come from the eigenvectors of the covariance instead.
+    With A, B the covariances' factors, tr (Σx Σy)^½ is the nuclear norm of A Bᵀ: no matrix square root, no
+    regularisation, and exact for n < d.
     """
-    a, b = _features(x, "x"), _features(y, "y")
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"both sets need the same number of features, got shapes {a.shape} and {b.shape}")
-    (mean_a, factor_a), (mean_b, factor_b) = _moments(a), _moments(b)
-    overlap = torch.linalg.svdvals(torch.from_numpy(factor_a @ factor_b.T)).sum().item()
-    distance = np.sum((mean_a - mean_b) ** 2) + np.sum(factor_a**2) + np.sum(factor_b**2) - 2 * overlap
+    a = x if isinstance(x, Gaussian) else Gaussian.of(x, "x")
+    b = y if isinstance(y, Gaussian) else Gaussian.of(y, "y")
+    if len(a.mean) != len(b.mean):
+        raise ValueError(f"both sets need the same number of features, got {len(a.mean)} and {len(b.mean)}")
+    overlap = torch.linalg.svdvals(torch.from_numpy(a.factor @ b.factor.T)).sum().item()
+    distance = np.sum((a.mean - b.mean) ** 2) + np.sum(a.factor**2) + np.sum(b.factor**2) - 2 * overlap
     return max(float(distance), 0.0)
 
 
-def jackknife_stderr(generated: NDArray[np.float32], reference: NDArray[np.float32], clips: int) -> float | None:
+def extrapolated_frechet_distance(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> float:
     """
-    Standard error of the distance over the choice of generated clips, by the delete-a-group jackknife.
+    The distance at infinitely many samples, extrapolated from two sizes (after Chong & Forsyth 2020, FID∞).
 
-    `generated` holds the features of `clips` clips, equally many each, in order; a clip's frames are left out together.
-    16 groups, √((g-1)/g Σ(θ₍ⱼ₎ - θ̄)²) (Shao & Tu 1995, section 2.3). The reference set is held fixed, as all arms share
-    it. `None` for fewer than 32 clips. (Resampling with replacement instead would bias the distance upward.)
+    The bias of the Fréchet distance is to first order a/n + b/m. So the distance of both sets whole, minus what it
+    rises by when both are halved: 2 F(x, y) - (F(x₁, y₁) + F(x₂, y₂)) / 2, the halves being every second row, so that
+    the cut is deterministic. Range (-inf, inf): the estimate of a small distance can be negative. It takes n, m >= 4;
+    where n is far below the features' effective dimension, part of the bias remains.
     """
-    if clips < 2 * GROUPS:
-        return None
-    per_clip = generated.reshape(clips, -1, generated.shape[-1])
-    group = np.arange(clips) % GROUPS
-    left_out = [
-        frechet_distance(per_clip[group != g].reshape(-1, generated.shape[-1]), reference) for g in range(GROUPS)
-    ]
-    return float(np.sqrt((GROUPS - 1) * np.var(left_out)))
+    rows_x, rows_y = feature_rows(x, "x"), feature_rows(y, "y")
+    if min(len(rows_x), len(rows_y)) < 4:
+        raise ValueError(f"extrapolating needs at least 4 samples a set, got {len(rows_x)} and {len(rows_y)}")
+    halves = np.mean([frechet_distance(rows_x[half::2], rows_y[half::2]) for half in (0, 1)])
+    return float(2 * frechet_distance(rows_x, rows_y) - halves)
 
 
-def _features(values: ArrayLike | Tensor, name: str) -> NDArray[np.float64]:
-    array = np.asarray(values.cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
-    if array.ndim != 2 or len(array) < 2:
-        raise ValueError(f"{name} needs features (n, d) of at least two samples, got shape {array.shape}")
-    wrong = np.flatnonzero(~np.isfinite(array).all(1))
-    if wrong.size:
-        raise ValueError(f"{name} has features that are not finite, first in row {wrong[0]}")
-    return array
-
-
-def _moments(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean (d,) and a factor F (k, d) of the covariance FᵀF, k the smaller of n and d."""
-    mean = x.mean(0)
-    factor = (x - mean) / np.sqrt(len(x) - 1)
-    if len(x) > x.shape[1]:
-        variances, axes = np.linalg.eigh(factor.T @ factor)
-        factor = np.sqrt(np.maximum(variances, 0))[:, None] * axes.T
-    return mean, factor
+def principal(covariance: Floats, rank: int) -> Floats:
+    """A factor (rank, d) of a covariance (d, d) that is known to have at most this rank."""
+    variances, axes = np.linalg.eigh(covariance)
+    factor = np.sqrt(np.maximum(variances, 0))[:, None] * axes.T
+    return np.asarray(factor[len(factor) - rank :])

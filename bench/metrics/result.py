@@ -10,10 +10,10 @@ class Result(float):
     """
     A metric's value: a float in every way, so that `float(result)`, comparisons and JSON see the number alone.
 
-    `name` is the metric in full with its encoder, `n` the number of clips (or pairs) judged and `n_reference` those they
-    were compared with, `per_clip` one value a clip (n,) for metrics that are means over clips, `stderr` the standard
-    error over clips, `frames` the frames used of each clip, `weights` the SHA-256 of the encoder's weights. What does
-    not apply is None.
+    `name` is the metric in full with its encoder, `n` the number of clips (or pairs) judged and `n_reference` those
+    they were compared with, `per_clip` one value a clip (n,) for metrics that are means over clips, `stderr` the
+    standard error over clips, `frames` the frames used of each clip, `weights` the SHA-256 of the encoder's weights.
+    What does not apply is None.
 
     >>> result = Result(0.25, name="LPIPS[alex]", n=2, per_clip=[0.2, 0.3])
     >>> result, result < 1, result.per_clip.max()

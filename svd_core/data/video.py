@@ -103,6 +103,11 @@ class Video:
         return float(rate)
 
     @property
+    def announced_frames(self) -> int | None:
+        """How many frames the container says there are; None where it does not say."""
+        return self._stream.frames or None
+
+    @property
     def time_base(self) -> Fraction:
         """Seconds per unit of `Frame.pts`."""
         time_base = self._stream.time_base

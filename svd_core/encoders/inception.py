@@ -37,12 +37,17 @@ class Inception:
             )  # there is no other form of the file
             return cls(InceptionV3W(str(path.parent), download=False, resize_inside=False))
 
+    def to(self, device: torch.device) -> Self:
+        """Move the network; resizing stays on the CPU, as clean-fid does it."""
+        self.network.to(device)
+        return self
+
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
         """Pooled activations (N, 2048) of float images (N, 3, H, W) in [0, 1], resized by clean-fid to 299 x 299."""
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"Inception needs images (N, 3, H, W), got {tuple(images.shape)}")
-        pictures = (images * 255).permute(0, 2, 3, 1).numpy()
+        pictures = (images * 255).permute(0, 2, 3, 1).cpu().numpy()
         resized = np.stack([self.resize(picture) for picture in pictures])
-        pooled: Tensor = self.network(torch.from_numpy(resized).permute(0, 3, 1, 2))
+        pooled: Tensor = self.network(torch.from_numpy(resized).permute(0, 3, 1, 2).to(images.device))
         return pooled.float()

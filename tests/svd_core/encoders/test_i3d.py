@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
+from bench.performance.plain_i3d import plain_i3d
 from svd_core.encoders.i3d import I3D
 from svd_core.encoders.weights import fetch
 
@@ -40,44 +41,6 @@ def constant_videos_distance(network, frames):
 )
 def test_constant_videos_give_the_published_fvd_at_every_length(network, frames, published):
     assert constant_videos_distance(network, frames) == pytest.approx(published, rel=5e-4)
-
-
-def same(x, window, stride, value=0.0):
-    """TensorFlow's "SAME" padding of (N, C, T, H, W)."""
-    totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(x.shape[2:], window, stride, strict=True)]
-    return F.pad(x, [side for total in reversed(totals) for side in (total // 2, total - total // 2)], value=value)
-
-
-def plain_i3d(weights, x):
-    """The network as the original code writes it, with 3-D operators, for x (N, 3, T, 224, 224) in [-1, 1]."""
-
-    def unit(x, name, stride=(1, 1, 1)):
-        kernel = weights[f"{name}.weight"]
-        x = F.conv3d(same(x, kernel.shape[2:], stride), kernel, stride=stride)
-        mean, var, beta = (weights[f"{name}.{part}"] for part in ("mean", "var", "beta"))
-        return F.relu(F.batch_norm(x, mean, var, None, beta, eps=1e-3))
-
-    def pool(x, window, stride):
-        return F.max_pool3d(same(x, window, stride, -torch.inf), window, stride)
-
-    def mixed(x, name):
-        branches = [
-            unit(x, f"{name}/Branch_0/Conv3d_0a_1x1"),
-            unit(unit(x, f"{name}/Branch_1/Conv3d_0a_1x1"), f"{name}/Branch_1/Conv3d_0b_3x3"),
-            unit(unit(x, f"{name}/Branch_2/Conv3d_0a_1x1"), f"{name}/Branch_2/Conv3d_0b_3x3"),
-            unit(pool(x, (3, 3, 3), (1, 1, 1)), f"{name}/Branch_3/Conv3d_0b_1x1"),
-        ]
-        return torch.cat(branches, 1)
-
-    x = pool(unit(x, "Conv3d_1a_7x7", (2, 2, 2)), (1, 3, 3), (1, 2, 2))
-    x = pool(unit(unit(x, "Conv3d_2b_1x1"), "Conv3d_2c_3x3"), (1, 3, 3), (1, 2, 2))
-    for group, letters, window in (("3", "bc", (3, 3, 3)), ("4", "bcdef", (2, 2, 2)), ("5", "bc", None)):
-        for letter in letters:
-            x = mixed(x, f"Mixed_{group}{letter}")
-        if window:
-            x = pool(x, window, (2, 2, 2))
-    logits = F.conv3d(F.avg_pool3d(x, (2, 7, 7), 1), weights["Logits/Conv3d_0c_1x1.weight"])
-    return (logits + weights["Logits/Conv3d_0c_1x1.bias"].view(1, -1, 1, 1, 1)).mean((2, 3, 4))
 
 
 @pytest.mark.parametrize("frames", [9, pytest.param(12, marks=pytest.mark.slow)])

@@ -126,6 +126,36 @@ def test_clip_is_found_in_the_cache_first_and_then_in_the_hub_cache(cache, tmp_p
     assert weights.locate("clip") == own
 
 
+def test_the_users_own_file_is_copied_once_its_digest_is_right(packaged, cache, tmp_path):
+    mine = tmp_path / "mine.bin"
+    mine.write_bytes(CONTENT)
+    assert weights.adopt("toy", mine) == cache / "toy.bin"
+    assert weights.verify("toy") == packaged.sha256
+    mine.write_bytes(CONTENT[1:])
+    with pytest.raises(DamagedWeights, match="6,999 bytes of 7,000"):
+        weights.adopt("toy", mine)
+    with pytest.raises(MissingWeights, match="does not exist"):
+        weights.adopt("toy", tmp_path / "nowhere")
+    assert [path.name for path in cache.iterdir()] == ["toy.bin"]
+    assert weights.verify("toy") == packaged.sha256
+
+
+def test_the_users_own_folder_replaces_an_older_one(cache, tmp_path):
+    for content in (b"old", b"new"):
+        mine = tmp_path / content.decode()
+        mine.mkdir()
+        (mine / "model.safetensors").write_bytes(content)
+        weights.adopt("dino", mine)
+    assert (cache / "dino-vitb16" / "model.safetensors").read_bytes() == b"new"
+    assert [path.name for path in cache.iterdir()] == ["dino-vitb16"]
+
+
+def test_a_folder_in_transformers_format_may_be_pinned_too(cache, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"not CLIP")
+    with pytest.raises(DamagedWeights, match="8 bytes of 1,710,540,580"):
+        weights.adopt("clip_l14", tmp_path)
+
+
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(KeyError, match="i3d_k400, vgg16, ppocr_det"):
         weights.locate("i3d")

@@ -1,0 +1,115 @@
+"""The `ablate score` command: any two folders of videos, without a spec."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from ablations.artifacts import Store
+from ablations.errors import AblateError
+from bench.folder_score import Request, Scored, score_folders
+from bench.metrics.protocols import protocol_named
+from bench.settings import ScoreSettings
+from svd_core.encoders.weights import WeightsError
+
+console = Console(soft_wrap=True)
+
+
+def request(
+    real: Path,
+    generated: Path,
+    metrics: str,
+    protocol: str,
+    in_time: tuple[int | None, int | None, int | None],
+    fps: float | None,
+    size: str | None,
+    prompts: Path | None,
+    device: str,
+) -> Request:
+    """The command's options as a request; `in_time` are frames, stride and clips a video, None for the protocol's."""
+    if fps is not None and not fps > 0:
+        raise AblateError(f"--fps {fps:g} is no frame rate: it has to be above 0")
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise AblateError(f"--device {device}: {str(error).splitlines()[0]}") from error
+    names = tuple(name.strip() for name in metrics.split(","))
+    try:
+        return Request(
+            real,
+            generated,
+            ScoreSettings(metrics=names).metrics,
+            protocol_named(protocol).but(*in_time),
+            fps,
+            read_size(size) if size else None,
+            read_prompts(prompts) if prompts else None,
+            device,
+        )
+    except ValidationError as error:
+        raise AblateError(error.errors()[0]["msg"]) from error
+    except ValueError as error:
+        raise AblateError(str(error)) from error
+
+
+def run(request: Request, out: Path | None, *, as_json: bool) -> None:
+    """Score, write `scores.json` and `per_clip.parquet`, and print a table or the JSON."""
+    store = Store()
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("scoring", total=None)
+            scored = score_folders(
+                request,
+                store.folder("features"),
+                progress=lambda done, total, **_: bar.update(task, completed=done, total=total),
+            )
+    except (ValueError, WeightsError, ImportError) as error:
+        raise AblateError(str(error)) from error
+    place = out or store.folder("scores") / f"{request.generated.name}-{_key(scored)}"
+    scored.write(place)
+    if as_json:
+        print(scored.as_json())
+        return
+    console.print(table(scored))
+    console.print(f"written to {place}", highlight=False)
+
+
+def table(scored: Scored) -> Table:
+    """Metrics in rows; nothing is bold, for two numbers do not make a verdict."""
+    grid = Table("metric", "value", "± stderr", "n", "n real", "frames", "resolution", box=None, pad_edge=False)
+    for score in scored.scores.values():
+        value = f"{score.value:.6g}" if score.value is not None else f"none: {score.error}"
+        stderr = f"{score.stderr:.2g}" if score.stderr is not None else ""
+        reference = str(score.n_reference) if score.n_reference is not None else ""
+        grid.add_row(
+            escape(score.name), escape(value), stderr, str(score.n), reference, str(score.frames), str(score.resolution)
+        )
+    return grid
+
+
+def read_prompts(path: Path) -> dict[str, str]:
+    """`{"video.mp4": "prompt", ...}` from a JSON file. Raises AblateError for anything else."""
+    try:
+        prompts = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise AblateError(f"{path}: {error}") from error
+    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+        raise AblateError(f'{path}: expected one JSON object of file names and prompts, {{"video.mp4": "a red ring"}}')
+    return prompts
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """`HEIGHTxWIDTH` in pixels."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise AblateError(f"--size {text!r} is not HEIGHTxWIDTH in pixels, such as 240x320")
+    return int(height), int(width)
+
+
+def _key(scored: Scored) -> str:
+    return hashlib.sha256(scored.as_json().encode()).hexdigest()[:12]

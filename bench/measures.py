@@ -1,0 +1,103 @@
+"""
+The metrics of single clips by name, as `ablate score` calls them: one clip, its partner or its text at a time.
+
+A new one is a line here and one in `bench.settings.METRICS`. Each entry makes its measure, loading what it needs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.folders import Sampling, VideoFile
+from bench.metrics.clip_score import clip_score
+from bench.metrics.dynamic_degree import dynamic
+from svd_core.data.video import VideoError
+from svd_core.encoders import weights
+
+Clip = NDArray[np.uint8]
+"""One clip, uint8 (T, 3, H, W)."""
+ClipValue = tuple[str, int, str, float]
+"""File, number of the clip in it, metric, value."""
+
+OfClip = Callable[[Clip], float]
+OfPair = Callable[[Clip, Clip], float]
+"""Of a generated clip and the real one of the same name, equal in shape."""
+OfText = Callable[[Clip, str], float]
+
+
+def _dynamic_degree() -> OfClip:
+    return lambda clip: float(dynamic(clip[None])[0])
+
+
+def _clip_score() -> OfText:
+    from svd_core.encoders.clip import Clip as ClipEncoder  # here, because transformers is an extra
+
+    encoder = ClipEncoder.load(weights.locate("clip"))
+    return lambda clip, text: float(clip_score(encoder, clip[None], [text])[0])
+
+
+OF_CLIPS: dict[str, Callable[[], OfClip]] = {"dynamic_degree": _dynamic_degree}
+OF_PAIRS: dict[str, Callable[[], OfPair]] = {}
+OF_TEXTS: dict[str, Callable[[], OfText]] = {"clip_score": _clip_score}
+
+
+def clip_values(
+    name: str,
+    sampling: Sampling,
+    generated: Sequence[VideoFile],
+    real: Sequence[VideoFile],
+    texts: Mapping[str, str] | None,
+    *,
+    tick: Callable[[], None],
+) -> list[ClipValue]:
+    """One metric's value of each generated clip. Raises VideoError, naming file and clip, where there is none."""
+    values = _values(name, sampling, partners(real, generated) if name in OF_PAIRS else {}, texts or {})
+    rows: list[ClipValue] = []
+    for file in generated:
+        known = len(rows)
+        try:
+            rows.extend((file.name, number, name, value) for number, value in enumerate(values(file)))
+        except VideoError:
+            raise
+        except ValueError as error:
+            raise VideoError(file.path, f"clip {len(rows) - known}: {error}") from error
+        tick()
+    return rows
+
+
+def partners(real: Sequence[VideoFile], generated: Sequence[VideoFile]) -> dict[str, VideoFile]:
+    """The real video of each generated one, by name without suffix. Raises ValueError where the sets do not match."""
+    theirs, ours = ({Path(file.name).with_suffix("").as_posix(): file for file in files} for files in (real, generated))
+    if theirs.keys() != ours.keys():
+        alone = min(theirs.keys() ^ ours.keys())
+        raise ValueError(
+            f"paired metrics need one real video for each generated one, by name: {len(real)} real and "
+            f"{len(generated)} generated, and {alone!r} is on one side only"
+        )
+    return {file.name: theirs[stem] for stem, file in ours.items()}
+
+
+def _values(
+    name: str, sampling: Sampling, partner: Mapping[str, VideoFile], texts: Mapping[str, str]
+) -> Callable[[VideoFile], Iterator[float]]:
+    """What yields the values of a file's clips, whatever it needs beside them: nothing, a prompt, the real clips."""
+    if name in OF_CLIPS:
+        of_clip = OF_CLIPS[name]()
+        return lambda file: map(of_clip, _clips(sampling, file))
+    if name in OF_TEXTS:
+        of_text = OF_TEXTS[name]()
+        return lambda file: (of_text(clip, texts[file.name]) for clip in _clips(sampling, file))
+    of_pair = OF_PAIRS[name]()
+    return lambda file: map(of_pair, _clips(sampling, file), _clips(sampling, partner[file.name]))
+
+
+def _clips(sampling: Sampling, file: VideoFile) -> Iterator[Clip]:
+    for clip in sampling.clips(file):
+        if sampling.protocol.crop is None:
+            yield clip
+        else:
+            cropped = sampling.protocol.cropped(torch.from_numpy(clip).float())
+            yield cropped.round().clamp(0, 255).to(torch.uint8).numpy()

@@ -1,0 +1,31 @@
+"""Two or more ways to do the same, timed in turns, so that a machine's moods hit all alike."""
+
+from collections.abc import Callable, Mapping
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+Work = Callable[[], Any]
+
+
+def against(benchmark: Any, ours: Work, peers: Mapping[str, Work], rounds: int = 3) -> None:
+    """
+    Time `ours` and each peer once a round, after one untimed call of each.
+
+    pytest-benchmark keeps our times; `extra_info` gets each peer's median seconds, and how many times longer than ours
+    that is.
+    """
+    for work in (ours, *peers.values()):
+        work()
+    seconds: dict[str, list[float]] = {name: [] for name in peers}
+
+    def let_peers_run() -> None:
+        for name, peer in peers.items():
+            started = perf_counter()
+            peer()
+            seconds[name].append(perf_counter() - started)
+
+    benchmark.pedantic(ours, setup=let_peers_run, rounds=rounds, iterations=1)
+    own = benchmark.stats.stats.median
+    for name, values in seconds.items():
+        benchmark.extra_info[name] = {"seconds": median(values), "times_ours": median(values) / own}
