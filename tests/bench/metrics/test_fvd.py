@@ -23,8 +23,8 @@ def test_constant_videos_give_the_published_value():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_every_protocol_gives_the_original_codes_value_for_thirty_frames(protocol):
+@pytest.mark.parametrize("protocol", ["stylegan-v", "unterthiner"])
+def test_thirty_frames_give_the_original_codes_value(protocol):
     black, white = torch.zeros(2, 30, 3, 240, 320), torch.ones(2, 30, 3, 240, 320)
     assert fvd(black, white, protocol=protocol) == pytest.approx(151.392, rel=5e-4)
 
