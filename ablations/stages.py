@@ -6,13 +6,13 @@ code changes what it makes. Imports stand inside the functions so that planning 
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ablations.recipe import Recipe
-from bench.settings import ReferenceFeaturesSettings, ScoreSettings, reference_encoders
+from bench.settings import ReferenceFeaturesSettings, ScoreSettings, SubsetScoreSettings, reference_encoders
 from svd_core import settings as s
 from svd_core.progress import Progress
 
@@ -121,10 +121,11 @@ def subset(settings: s.SubsetSettings, inputs: Inputs, out: Path, progress: Prog
 
 
 def pretrain_videos(settings: s.VideoPretrainingSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Stage II: inflate the image model and train all layers on the subset's clips."""
+    """Stage II: inflate the image model and train all layers on the subset's clips, or continue a shorter training."""
     from svd_core.training.stages import pretrain_videos as run
 
-    run(settings, inputs["subset"], inputs["encode"], inputs["pretrain_images"], out, progress=progress)
+    folders = inputs["subset"], inputs["encode"], inputs["pretrain_images"], out
+    run(settings, *folders, previous=inputs.get("previous"), progress=progress)
 
 
 def sample(settings: s.SampleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -149,6 +150,13 @@ def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress
     run(settings, inputs["sample"], features, inputs.get("score_encoder"), out, progress=progress)
 
 
+def score_subset(settings: SubsetScoreSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Compare the kept clips with the planted truth."""
+    from bench.curation import score_subset as run
+
+    run(inputs["subset"], inputs["curate"], inputs["corpus"], out)
+
+
 STAGES = {
     stage.name: stage
     for stage in (
@@ -166,6 +174,7 @@ STAGES = {
         Stage("pretrain_videos", pretrain_videos, version=3),
         Stage("sample", sample, version=2),
         Stage("score", score, version=2),
+        Stage("score_subset", score_subset),
     )
 }
 
@@ -176,8 +185,12 @@ class Add(Protocol):
     def __call__(self, stage: str, settings: s.Settings, /, **parents: Node) -> Node: ...
 
 
-def experiment(recipe: Recipe, add: Add) -> dict[str, Node]:
-    """Wire one run's stages. Whatever two runs wire alike is one stage, made once."""
+def experiment(recipe: Recipe, add: Add, previous: Node | None = None) -> dict[str, Node]:
+    """
+    Wire one run's stages. Whatever two runs wire alike is one stage, made once.
+
+    `previous` is a shorter training of the same run, which `pretrain_videos` continues.
+    """
     corpus = add("corpus", recipe.corpus)
     reference = add("reference", recipe.reference)
     filter_encoder = add("text_image_encoder", recipe.filter_encoder)
@@ -189,7 +202,8 @@ def experiment(recipe: Recipe, add: Add) -> dict[str, Node]:
     stage_i = add("pretrain_images", recipe.pretrain_images, encode_images=encode_images)
     encode = add("encode", recipe.encode, curate=curate, autoencoder=autoencoder)
     subset = add("subset", recipe.subset, curate=curate)
-    videos = add("pretrain_videos", recipe.pretrain_videos, subset=subset, encode=encode, pretrain_images=stage_i)
+    start = {"pretrain_images": stage_i} if previous is None else {"pretrain_images": stage_i, "previous": previous}
+    videos = add("pretrain_videos", recipe.pretrain_videos, subset=subset, encode=encode, **start)
     sample = add("sample", recipe.sample, pretrain_videos=videos, autoencoder=autoencoder, reference=reference)
     judges = {
         f"features:{encoder}": add(
@@ -206,3 +220,15 @@ def experiment(recipe: Recipe, add: Add) -> dict[str, Node]:
         "subset": subset,
         "pretrain_videos": videos, "sample": sample, "score": score,
     }  # fmt: skip
+
+
+def segments(recipe: Recipe, samples: Sequence[int], add: Add) -> list[dict[str, Node]]:
+    """Wire a run that is scored after each of `samples` (rising) training samples; each training continues the last."""
+    rungs: list[dict[str, Node]] = []
+    for count in samples:
+        training = recipe.pretrain_videos.model_copy(update={"samples": count})
+        previous = rungs[-1]["pretrain_videos"] if rungs else None
+        rungs.append(experiment(recipe.model_copy(update={"pretrain_videos": training}), add, previous))
+        parents = {role: rungs[-1][role] for role in ("subset", "curate", "corpus")}
+        rungs[-1]["score_subset"] = add("score_subset", SubsetScoreSettings(), **parents)
+    return rungs

@@ -5,7 +5,9 @@ Tables in, numbers out. `truth` has one row a shot: `source, shot, start_frame, 
 the shot), `fps`, `transition` (how the shot begins), `good`, and the planted defects.
 """
 
+import json
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -52,6 +54,30 @@ def kept_quality(clips: pl.DataFrame, kept_ids: Collection[str], truth: pl.DataF
         "kept": kept.height,
         "good": good,
     }
+
+
+def score_subset(subset: Path, curated: Path, corpus: Path, out: Path) -> None:
+    """
+    Write `scores.json` (`kept_precision, kept_recall, kept_f1, kept_share` → value and error) of a subset artifact.
+
+    `kept_f1` is the harmonic mean of `kept_quality`'s two; a ratio of nothing is null with its reason.
+    """
+    clips = pl.read_parquet(curated / "clips.parquet").filter(pl.col("error").is_null())
+    kept = pl.read_parquet(subset / "subset.parquet")["clip_id"].to_list()
+    quality = kept_quality(clips, kept, pl.read_parquet(corpus / "truth.parquet"))
+    precision, recall = quality["precision"], quality["recall"]
+    both = None if precision is None or recall is None else precision + recall
+    values = {
+        "kept_precision": precision,
+        "kept_recall": recall,
+        "kept_f1": 2 * precision * recall / both if precision and recall and both else both,
+        "kept_share": _ratio(len(kept), clips.height),
+    }
+    scores = {
+        name: {"value": value, "error": None if value is not None else "a ratio of nothing"}
+        for name, value in values.items()
+    }
+    (out / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
 
 
 def clip_truth(clips: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:

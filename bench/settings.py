@@ -44,6 +44,15 @@ METRICS: dict[str, Metric] = {
 }
 
 
+SUBSET_METRICS: dict[str, Direction] = {
+    "kept_f1": "higher",
+    "kept_precision": "higher",
+    "kept_recall": "higher",
+    "kept_share": "higher",
+}
+"""What `score_subset` says of the clips that a predicate keeps, all in 0 … 1; `kept_share` is of all clips."""
+
+
 def check_metric(name: str) -> str:
     """`name` itself. Raises `ValueError` with the nearest name if there is no such metric; none is ever replaced."""
     if name in METRICS:
@@ -69,6 +78,10 @@ class ReferenceFeaturesSettings(Settings):
     """Which encoder's features of the reference set."""
 
     encoder: Literal["i3d_k400", "i3d_torchscript", "vgg16", "inception"]
+
+
+class SubsetScoreSettings(Settings):
+    """Scoring a subset leaves nothing to choose."""
 
 
 class ScoreSettings(Settings):

@@ -68,13 +68,17 @@ def draw_figures(findings: Findings, folder: Path) -> list[Plot]:
         for plot, draw in FIGURES.items():
             figure = draw(findings)
             if figure is not None:
-                figure.draw_without_rendering()  # lays the figure out, once for both files
-                figure.set_layout_engine("none")
-                figure.savefig(folder / f"{plot.name}.png", metadata={"Software": None})
-                nothing = {"Creator": None, "Producer": None, "CreationDate": None}
-                figure.savefig(folder / f"{plot.name}.pdf", metadata=nothing)
+                save(figure, folder, plot.name)
                 plots.append(plot)
     return plots
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write `name`.png and .pdf, without dates and versions in them."""
+    figure.draw_without_rendering()  # lays the figure out, once for both files
+    figure.set_layout_engine("none")
+    figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+    figure.savefig(folder / f"{name}.pdf", metadata={"Creator": None, "Producer": None, "CreationDate": None})
 
 
 def draw_effects(findings: Findings) -> Figure | None:

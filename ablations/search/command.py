@@ -1,0 +1,90 @@
+"""`ablate search`: the shared stages, the trials, the winner's retraining, and the report."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+
+from ablations import launch
+from ablations.artifacts import Store
+from ablations.errors import AblateError, RunError
+from ablations.launch import LocalCluster, Outcome
+from ablations.plan import Graph, check_weights
+from ablations.run import console, run_spec
+from ablations.search.candidate import Candidate
+from ablations.search.controller import Controller
+from ablations.search.feasible import check_constraint
+from ablations.search.journal import journal_path, open_journal
+from ablations.search.study import Study, load
+from ablations.search.winner import winner, write_final_spec
+from ablations.status import LiveView
+
+CHEAP = ("subset", "score_subset")
+"""Stages that take milliseconds: the controller makes them itself."""
+
+
+def run_search(name: str, scale: str, cluster_name: str, trials: int | None, fork: bool, out: Path | None) -> int:
+    """Run a study until its budget is spent, then retrain the winner and write the report. Returns the exit status."""
+    study, store = load(name, scale), Store()
+    cluster = launch.load_cluster(cluster_name)
+    first = Candidate.of(study, study.file.incumbent)
+    check_weights(first.part(first.keys(-1), "incumbent"))
+    key = f"study-{study.name}-{study.scale}"
+    if store.claimed(key):
+        raise AblateError(f"another process runs the study {study.name!r} in {store.root}; a study has one controller")
+    with store.claim(key):
+        journal = open_journal(study, store, fork=fork)
+        console.print(f"[bold]{journal.study_name}[/] at scale {study.scale}: {study.file.question}", highlight=False)
+        console.print(f"journal: {journal_path(study, store)}", highlight=False)
+        make = maker(study, store, cluster)
+        make_shared(study, first, make)
+        check_constraint(study, first, store)
+        say = lambda line: console.print(line, highlight=False)  # noqa: E731
+        Controller(study, journal, store, make, say).run(trials or study.file.trials)
+        return conclude(study, journal, store, cluster_name, out)
+
+
+def maker(study: Study, store: Store, cluster: LocalCluster) -> Callable[[Graph], Outcome]:
+    """What makes a graph's missing stages: this process at smoke scale and for cheap ones, else the launcher."""
+
+    def make(graph: Graph) -> Outcome:
+        outcome = Outcome()
+        missing = [node.stage for key, node in graph.nodes.items() if not store.has(key)]
+        if study.in_process or all(stage in CHEAP for stage in missing):
+            launch.run_here(graph, store, outcome, lambda: None)
+            return outcome
+        with LiveView(graph, store, study.core_seconds, cluster.cores, console) as view:
+            launch.LocalLaunch(graph, store, cluster, study.core_seconds, outcome).run(view)
+            view.finish()
+        return outcome
+
+    return make
+
+
+def make_shared(study: Study, first: Candidate, make: Callable[[Graph], Outcome]) -> None:
+    """Make what every trial needs. If that fails every trial would: nothing is asked."""
+    needed = first.keys(-1) + (first.subset_keys() if study.file.kept_share else [])
+    shared = set(first.part(needed, "all trials").nodes)
+    for name, parameter in study.file.parameters.items():
+        for end in parameter.ends:
+            shared &= Candidate.of(study, {**study.file.incumbent, name: end}).graph.nodes.keys()
+    outcome = make(first.part(list(shared), "all trials"))
+    if outcome.failed:
+        key, (reason, log) = next(iter(outcome.failed.items()))
+        raise RunError(f"{key}, which every trial needs, failed: {reason} (log: {log})")
+
+
+def conclude(study: Study, journal: optuna.Study, store: Store, cluster_name: str, out: Path | None) -> int:
+    """Retrain the winner and write the report; 1 if nothing was found or the retraining failed."""
+    from ablations.search.report import write_search_report
+
+    small = store.folder("results") / f"{study.name}-{study.scale}"
+    folder = out or (small if study.in_process else Path("results") / study.name)
+    found = winner(study, journal)
+    final = write_final_spec(study, found, folder) if found else None
+    status = run_spec(str(final), study.scale, cluster_name, folder / "winner") if final else int(found is None)
+    page = write_search_report(study, journal, store, folder, final)
+    if found is None:
+        console.print("[red]nothing was found[/]: no trial met the constraint and has a value", highlight=False)
+    console.print(f"report: {page}", highlight=False)
+    return status

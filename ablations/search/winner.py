@@ -1,0 +1,57 @@
+"""The winner of a study, and the ablation that retrains it against the incumbent."""
+
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from ruamel.yaml import YAML
+
+from ablations.search.study import DIRECTIONS, Study
+from bench.settings import ScoreSettings
+
+
+def finished(journal: optuna.Study) -> list[FrozenTrial]:
+    """Complete trials that meet the constraint, duplicates left out."""
+    trials = journal.get_trials(states=(TrialState.COMPLETE,))
+    return [t for t in trials if "duplicate_of" not in t.user_attrs and all(v <= 0 for v in t.constraints.values())]
+
+
+def winner(study: Study, journal: optuna.Study) -> FrozenTrial | None:
+    """The trial that is best by the first objective; the earlier of equals."""
+    sign = 1 if DIRECTIONS[study.file.objectives[0]] == "lower" else -1
+    return min(finished(journal), key=lambda trial: (sign * trial.values[0], trial.number), default=None)
+
+
+def front(study: Study, journal: optuna.Study) -> list[FrozenTrial]:
+    """Trials that no other beats in every objective, by the first objective."""
+    numbers = {trial.number for trial in journal.best_trials}
+    return sorted((t for t in finished(journal) if t.number in numbers), key=lambda trial: trial.values[0])
+
+
+def write_final_spec(study: Study, found: FrozenTrial, folder: Path) -> Path | None:
+    """
+    Write the ablation of the winner against the incumbent, on fresh seeds and a held-out reference, as a spec file.
+
+    Null where the study asks for no retraining, or the incumbent itself has won.
+    """
+    final = study.file.final
+    if final is None or found.params == study.file.incumbent:
+        return None
+    held_out = {"reference.seed": final.reference_seed}
+    primary = study.file.objectives[0]
+    recipe = study.file.recipe
+    spec = {
+        "question": f"Does trial {found.number} of the study {study.name} beat the incumbent, trained with fresh seeds "
+        f"and scored on reference clips that chose nothing?",
+        "paper": study.file.paper,
+        "recipe": str(study.base.path.absolute()) if recipe.endswith((".yaml", ".yml")) else recipe,
+        "seeds": list(final.seeds),
+        "baseline": "incumbent",
+        "arms": {"incumbent": {**study.file.incumbent, **held_out}, "found": {**found.params, **held_out}},
+        "primary": primary,
+        "metrics": [primary, *(name for name in ScoreSettings().metrics if name != primary)],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{study.name}_winner.yaml"
+    YAML().dump(spec, path)
+    return path
