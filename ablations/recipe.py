@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, model_validator
@@ -91,6 +92,31 @@ def dotted_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         inner = submodel(field.annotation)
         if inner:
             yield from dotted_names(inner, f"{prefix}{name}.")
+
+
+def absolute(layer: Override, base: Recipe) -> Override:
+    """An override by `{times: x}` as the value that it comes to: x times what recipe and scale say.
+
+    Whole numbers are rounded, numbers of samples to whole batches; at least one of either is left.
+    """
+    if not isinstance(layer.value, dict) or layer.value.keys() != {"times"}:
+        return layer
+    times = layer.value["times"]
+    *parents, leaf = layer.name.split(".")
+    holder = reduce(getattr, parents, base)
+    value = getattr(holder, leaf)
+    if not is_number(value) or not is_number(times) or times < 0:
+        message = f"times multiplies a number by a number, 0 or more; {layer.name} is {value!r}, times is {times!r}"
+        raise layer.document.error((*layer.place, "times"), message)
+    if isinstance(value, int):
+        unit = getattr(holder, "batch_size", 1) if leaf == "samples" else 1
+        return layer._replace(value=max(1, round(times * value / unit)) * unit)
+    return layer._replace(value=times * value)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value can be multiplied; true and false cannot."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def merged(document: Document, layers: list[Override]) -> tuple[dict[str, Any], dict[Place, tuple[Document, Place]]]:

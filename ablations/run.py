@@ -11,7 +11,7 @@ from ablations import launch
 from ablations.artifacts import Store, read_json, write_json
 from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights, plan, source_digest
-from ablations.spec import Spec, available, load
+from ablations.spec import Spec, load
 from ablations.status import LiveView, as_json, duration, standing, table
 
 console = Console(soft_wrap=True)
@@ -107,16 +107,6 @@ def show_status(name: str, scale: str, as_json_text: bool) -> None:
         console.print(table(rows))
 
 
-def show_list() -> None:
-    """Print the packaged specs with their questions, then scales and clusters."""
-    grid = Table("spec", "question", box=None, header_style="bold", pad_edge=False)
-    for name in available("specs"):
-        grid.add_row(name, load(name).question)
-    console.print(grid)
-    for kind in ("scales", "clusters"):
-        console.print(f"{kind}: {', '.join(available(kind))}", highlight=False)
-
-
 def remember(spec: Spec, graph: Graph, store: Store) -> None:
     """Keep this plan's settings, so that the next one can say what changed."""
     write_json(store.folder("plans") / f"{spec.name}-{spec.scale}.json", flat_settings(graph))
@@ -151,4 +141,9 @@ def write_results(name: str, scale: str, out: Path | None) -> Path:
     spec, store = load(name, scale), Store()
     small = spec.in_process
     folder = out or (store.folder("results") / f"{spec.name}-{spec.scale}" if small else Path("results") / spec.name)
-    return write_report(collect(spec, plan(spec), store), folder)
+    page = write_report(collect(spec, plan(spec), store), folder)
+    if folder.parent == Path("results"):
+        from ablations.overview import write_overview
+
+        write_overview()
+    return page

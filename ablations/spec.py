@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from ablations.document import Document, Origins, validate
 from ablations.errors import AblateError, nearest
-from ablations.recipe import Override, Recipe, build, merged, overrides
+from ablations.recipe import Override, Recipe, absolute, build, merged, overrides
 from bench.settings import METRICS
 from svd_core.settings import Settings
 
@@ -17,7 +17,7 @@ ArmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{
 
 
 class SpecFile(Settings):
-    """The keys of a spec file."""
+    """The keys of a spec file. `limits` says what the embedded corpus cannot show of the question."""
 
     question: str = Field(min_length=1)
     paper: str = ""
@@ -27,6 +27,7 @@ class SpecFile(Settings):
     arms: dict[ArmName, dict[str, Any]] = Field(min_length=2)
     primary: str
     metrics: tuple[str, ...] = Field(min_length=1)
+    limits: str = ""
 
 
 class ScaleFile(Settings):
@@ -51,6 +52,7 @@ class Spec:
     path: Path
     question: str
     paper: str
+    limits: str
     scale: str
     in_process: bool
     core_seconds: dict[str, float]
@@ -68,7 +70,7 @@ class Spec:
 
 
 def available(kind: str) -> list[str]:
-    """Names of the packaged `specs`, `scales` or `recipes`."""
+    """Names of the packaged `specs`, `studies`, `scales` or `recipes`."""
     return sorted(path.stem for path in (HOME / kind).glob("*.yaml"))
 
 
@@ -77,7 +79,10 @@ def find(kind: str, name: str, beside: Path | None = None) -> Path:
     if name.endswith((".yaml", ".yml")):
         return (beside or Path()) / name
     if name not in available(kind):
-        raise AblateError(f"no {kind.removesuffix('s')} named {name!r}; {nearest(name, available(kind))}")
+        kinds = {"studies": "study"}
+        raise AblateError(
+            f"no {kinds.get(kind, kind.removesuffix('s'))} named {name!r}; {nearest(name, available(kind))}"
+        )
     return HOME / kind / f"{name}.yaml"
 
 
@@ -109,6 +114,7 @@ def load(name: str, scale: str = "laptop") -> Spec:
         path=document.path,
         question=file.question,
         paper=file.paper,
+        limits=file.limits,
         scale=scale_document.path.stem,
         in_process=scale_file.in_process,
         core_seconds=scale_file.core_seconds,
@@ -151,7 +157,11 @@ def resolve(
     """The full recipe of one arm: recipe, then scale, then the arm's own overrides."""
 
     def values(name: str) -> tuple[dict[str, Any], Origins]:
-        return merged(recipe, scale + overrides(document, ("arms", name), file.arms[name]))
+        layers = overrides(document, ("arms", name), file.arms[name])
+        if any(isinstance(layer.value, dict) and "times" in layer.value for layer in layers):
+            base = build(*merged(recipe, scale))
+            layers = [absolute(layer, base) for layer in layers]
+        return merged(recipe, scale + layers)
 
     data, origins = values(arm)
     sample = (data.get("subset") or {}).get("sample")

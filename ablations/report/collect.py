@@ -154,7 +154,9 @@ def fingerprints(graph: Graph) -> dict[str, str]:
 def notes(spec: Spec) -> tuple[str, ...]:
     """What a reader must know to judge the numbers."""
     stage_i = spec.arms[spec.baseline].pretrain_images
+    limits = (spec.limits,) if spec.limits else ()
     return (
+        *limits,
         f"Stage I (image pretraining, {stage_i.samples:,} samples of clean images, no frames of clips) has one fixed "
         f"seed, {stage_i.seed}, shared by all arms and seeds: intervals speak of video training and sampling, not of "
         "image pretraining.",

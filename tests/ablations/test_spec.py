@@ -120,3 +120,26 @@ def test_files_that_are_no_mapping_are_refused(tmp_path, content):
 def test_a_missing_file_is_said_so(tmp_path):
     with pytest.raises(DocumentError, match="cannot be read"):
         load(str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("pretrain_videos.samples: {times: 0.211}", 212), ("pretrain_videos.samples: {times: 0}", 4)],
+)
+def test_a_multiple_of_samples_is_a_number_of_whole_batches(write, setting, value):
+    spec = load(write(GOOD.replace("plain: {}", f"plain: {{{setting}}}")))
+    assert spec.arms["plain"].pretrain_videos.samples == value
+    assert spec.arms["kept"].pretrain_videos.samples == 1000
+
+
+def test_a_multiple_is_of_what_recipe_and_scale_say(write):
+    text = GOOD.replace("plain: {}", "plain: {pretrain_videos.samples: {times: 2}, pretrain_videos.lr: {times: 0.5}}")
+    spec = load(write(text), "smoke")
+    assert spec.arms["plain"].pretrain_videos.samples == 2 * spec.arms["kept"].pretrain_videos.samples
+    assert spec.arms["plain"].pretrain_videos.lr == spec.arms["kept"].pretrain_videos.lr / 2
+
+
+@pytest.mark.parametrize("value", ["curate.text_over_frames: {times: 2}", "pretrain_videos.lr: {times: -1}"])
+def test_only_numbers_can_be_multiplied(write, value):
+    with pytest.raises(DocumentError, match="times multiplies a number by a number, 0 or more"):
+        load(write(GOOD.replace("plain: {}", f"plain: {{{value}}}")))

@@ -1,0 +1,107 @@
+"""All questions at a glance: `ablate list`, and `results/README.md` with the paper's claims and what was measured."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from ablations.artifacts import Store
+from ablations.plan import plan
+from ablations.report.wording import MINUS
+from ablations.run import console, run_spec
+from ablations.search.study import load as load_study
+from ablations.spec import Spec, available, load
+from ablations.status import duration
+
+RESULTS = Path("results")
+VERDICTS = "comparisons.csv"
+
+
+def run_all(scale: str, cluster: str) -> int:
+    """Run every packaged spec, one after another: what they share is made once. Returns 1 if any failed."""
+    status = max(run_spec(name, scale, cluster, None) for name in available("specs"))
+    console.print(f"overview: {write_overview()}", highlight=False)
+    return status
+
+
+def show_list(files: Sequence[str]) -> None:
+    """Print packaged specs and the given spec files with question, arms, cost and last verdict; then all else."""
+    grid = Table("spec", "question", "arms", "seeds", "cost", "last verdict", box=None, header_style="bold")
+    for name in [*available("specs"), *files]:
+        spec = load(name)
+        verdicts = [f"{row['arm']} {row['verdict']}" for row in primary_rows(RESULTS / spec.name)]
+        arms = f"{len(spec.arms)}"
+        grid.add_row(name, spec.question, arms, f"{len(spec.seeds)}", cost(spec), ", ".join(verdicts) or "none yet")
+    console.print(grid)
+    console.print("cost: core time at scale laptop, of stages that are not in the store", style="dim")
+    for name in available("studies"):
+        console.print(f"study [bold]{name}[/]: {load_study(name).file.question}", highlight=False)
+    for kind in ("recipes", "scales", "clusters"):
+        console.print(f"{kind}: {', '.join(available(kind))}", highlight=False)
+
+
+def cost(spec: Spec) -> str:
+    """Core time of what is missing; unknown if the scale has no measured cost of a stage."""
+    store = Store()
+    missing = [node.stage for key, node in plan(spec).nodes.items() if not store.has(key)]
+    if not set(missing) <= spec.core_seconds.keys():
+        return "unknown"
+    return duration(sum(spec.core_seconds[stage] for stage in missing)) if missing else "nothing"
+
+
+def primary_rows(folder: Path) -> list[dict[str, str]]:
+    """The rows of a report's `comparisons.csv` that carry its verdicts; none where there is no report."""
+    path = folder / VERDICTS
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["role"] == "primary"]
+
+
+def write_overview(folder: Path = RESULTS) -> Path:
+    """Write `README.md` into the results folder from the reports that are in it; returns its path."""
+    lines = [
+        "# Results",
+        "",
+        "Written by `ablate run` from the `comparisons.csv` of each report: do not edit. Differences are the arm's "
+        "from the baseline, paired by seed; the interval is at the level of the arm's own Holm step.",
+        "",
+        "| ablation | in the paper | measured here |",
+        "| --- | --- | --- |",
+    ]
+    packaged = available("specs")
+    for name in packaged:
+        spec = load(name)
+        question = f"[{name}]({name}/)" if (folder / name / VERDICTS).exists() else name
+        measured = found(folder / name) or "no committed results"
+        limits = f"<br>*{spec.limits}*" if spec.limits else ""
+        lines.append(f"| {question}: {spec.question} | {spec.paper or '–'} | {measured}{limits} |")
+    others = sorted(path.parent.name for path in folder.glob(f"*/{VERDICTS}") if path.parent.name not in packaged)
+    lines += [f"| [{name}]({name}/) | – | {found(folder / name)} |" for name in others]
+    folder.mkdir(exist_ok=True)
+    path = folder / "README.md"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    return path
+
+
+def found(folder: Path) -> str:
+    """Every arm's difference with interval and verdict, in words for a table cell; empty where there is no report."""
+    return "<br>".join(one_finding(row) for row in primary_rows(folder))
+
+
+def one_finding(row: dict[str, str]) -> str:
+    """One arm against the baseline: verdict, difference and interval, or why there is none."""
+    words = f"**{row['verdict']}**: {row['arm']} against {row['baseline']}"
+    if not row["mean_difference"]:
+        return f"{words}, {row['reason']}"
+    words += f", {row['metric']} {signed(row['mean_difference'])}"
+    if not row["holm_low"]:
+        return f"{words} ({row['reason']})"
+    level = f"{100 * float(row['holm_level']):.4g} %"
+    return f"{words} [{signed(row['holm_low'])}, {signed(row['holm_high'])}] at {level}, {row['pairs']} seeds"
+
+
+def signed(value: str) -> str:
+    """A number of a CSV file to four digits, with a true minus."""
+    return f"{float(value):+.4g}".replace("-", MINUS)
