@@ -31,7 +31,8 @@ PACKAGES = (
 REPORT_EVERY_S = 0.5
 LONGEST_ERROR = 300
 NICE = 5
-"""One-core stages yield to the ones that use every core, which usually have the most waiting for them."""
+"""Stages that use every core yield to those of one core: they take whatever is left, while a one-core stage on the
+longest path (Stage I) cannot make up for lost time."""
 
 
 def run_stages(root: Path, keys: list[str], polite: bool) -> None:

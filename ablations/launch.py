@@ -153,7 +153,7 @@ class LocalLaunch:
         wide = self.graph.nodes[key].stage in self.cluster.all_cores
         variables = environment(OMP_NUM_THREADS="1", ABLATE_CORES=str(self.cluster.cores if wide else 1))
         with variables, stderr_into(self.store.root / "jobs" / "controllers.log"):
-            job = self.executor.submit(run_stages, self.store.root, chain, not wide)
+            job = self.executor.submit(run_stages, self.store.root, chain, wide)
         self.running.append(Running(job, chain))
 
     def _chain(self, key: str) -> list[str]:

@@ -7,7 +7,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 
-from svd_core.models.unet import SpatioTemporalUNet
+from svd_core.models.unet import FoldedAttention, SpatioTemporalUNet
 from svd_core.settings import NetworkSettings
 
 CHANNELS_PER_GROUP = 8
@@ -27,7 +27,7 @@ def image_unet(settings: NetworkSettings, *, channels: int, text_dim: int) -> UN
             f"block_out_channels {settings.block_out_channels}, attention_levels {levels}, "
             f"num_attention_heads {settings.num_attention_heads}"
         )
-    return UNet2DConditionModel(
+    network = UNet2DConditionModel(
         in_channels=channels,
         out_channels=channels,
         block_out_channels=settings.block_out_channels,
@@ -39,6 +39,8 @@ def image_unet(settings: NetworkSettings, *, channels: int, text_dim: int) -> UN
         use_linear_projection=True,
         norm_num_groups=settings.block_out_channels[0] // CHANNELS_PER_GROUP,
     )
+    network.set_attn_processor(FoldedAttention())
+    return network
 
 
 def load_image_unet(folder: Path) -> UNet2DConditionModel:

@@ -4,7 +4,8 @@ What differs from the stock class, each equal up to rounding:
 
 - (3, 1, 1) convolutions run as 2-D ones over (frames, height * width), which CPUs have fast kernels for;
 - blending, alpha x + (1 - alpha) (x + branch), is one x + (1 - alpha) branch;
-- cross-attention folds all queries that read the same text into one sequence, so that keys and values are
+- cross-attention to a single token, whose weight is always 1, is that token's value: no queries, keys or softmax;
+- cross-attention to more folds all queries that read the same text into one sequence, so that keys and values are
   computed once a clip and not once a frame (spatial) or pixel (temporal);
 - the embedding of frame positions is computed once a clip length and not once a frame of the batch.
 """
@@ -105,7 +106,8 @@ class Transformer(TransformerSpatioTemporalModel):
 class FoldedAttention:
     """Attention where consecutive rows of the queries may share one row of the context.
 
-    Queries (B * n, L, C) and context (B, S, D): the n rows of each context become one sequence of n * L queries.
+    Queries (B * n, L, C) and context (B, S, D): the n rows of each context become one sequence of n * L queries. Where
+    S = 1 the projections of queries and keys have no effect on the result, and get no gradient.
     """
 
     def __call__(
@@ -116,6 +118,10 @@ class FoldedAttention:
         attention_mask: None = None,
     ) -> torch.Tensor:
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        if encoder_hidden_states is not None and context.shape[1] == 1:
+            told: torch.Tensor = attn.to_out[0](attn.to_v(context))
+            length = hidden_states.shape[0] // len(context) * hidden_states.shape[1]
+            return told.expand(-1, length, -1).reshape(hidden_states.shape)
         folded = hidden_states.reshape(len(context), -1, hidden_states.shape[-1])
         query, key, value = (
             each.unflatten(-1, (attn.heads, -1)).transpose(1, 2)

@@ -84,7 +84,8 @@ class TrainingState:
             for name, parameter in self.network.named_parameters():
                 parameter.copy_(tensors[f"network.{name}"])
                 self.ema[name].copy_(tensors[f"ema.{name}"])
-                self.optimizer.state[parameter] = {moment: tensors[f"{moment}.{name}"] for moment in MOMENTS}
+                moments = [moment for moment in MOMENTS if f"{moment}.{name}" in tensors]  # none before a gradient
+                self.optimizer.state[parameter] = {moment: tensors[f"{moment}.{name}"] for moment in moments}
         self.samples, self.steps, self.metrics_bytes = numbers["samples"], numbers["steps"], numbers["metrics_bytes"]
         self.pending = [(loss, norm) for loss, norm in numbers["pending"]]
 
@@ -92,8 +93,8 @@ class TrainingState:
         tensors = {f"ema.{name}": value for name, value in self.ema.items()}
         for name, parameter in self.network.named_parameters():
             tensors[f"network.{name}"] = parameter.detach()
-            moments = self.optimizer.state[parameter]
-            tensors.update({f"{moment}.{name}": moments[moment] for moment in MOMENTS})
+            moments = self.optimizer.state[parameter]  # none before the first gradient
+            tensors.update({f"{moment}.{name}": value for moment, value in moments.items()})
         return tensors
 
 
