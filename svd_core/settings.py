@@ -201,7 +201,7 @@ class SampleSettings(Settings):
     """Euler sampling on the EDM sigma grid (Karras et al. 2022, eq. 5) with classifier-free guidance."""
 
     clips: int = Field(64, ge=1)
-    steps: int = Field(12, ge=1)
+    steps: int = Field(8, ge=1)
     sigma_min: float = Field(0.02, gt=0)
     sigma_max: float = Field(80.0, gt=0)
     rho: float = Field(7.0, gt=0)
