@@ -107,7 +107,9 @@ class LocalLaunch:
         self.remaining: dict[str, float] = {}
         for key in reversed(ordered(graph)):
             after = max((self.remaining[child] for child in graph.children(key)), default=0.0)
-            self.remaining[key] = seconds.get(graph.nodes[key].stage, 1.0) + after
+            stage = graph.nodes[key].stage
+            shared_by = cluster.cores if stage in cluster.all_cores else 1
+            self.remaining[key] = seconds.get(stage, 1.0) / shared_by + after
 
     def run(self, watch: Callable[[], None]) -> None:
         """Start what is ready and wait, until every stage is made, failed or blocked."""
