@@ -29,7 +29,7 @@ def environment(session: nox.Session) -> None:
             subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
         pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         session.log("Installing into .venv: the first time this takes some minutes and about 7 GB")
-        session.run(*pip, "--constraint", "constraints.txt", "--editable", ".[clip,fid,dev]", external=True)
+        session.run(*pip, "--constraint", "constraints.txt", "--editable", ".[clip,fid,multiview,dev]", external=True)
         stamp.write_text(wanted)
     ablate(session, "weights", "fetch")
 
@@ -88,6 +88,14 @@ def bench(session: nox.Session) -> None:
 def has_figures(path: Path) -> bool:
     """Whether a file of bench/performance is a suite."""
     return "(benchmark: Any" in path.read_text()
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Make the measured tables and figures of docs/ again (half an hour on one core)."""
+    environment(session)
+    for script in ("power_curve", "distortions"):
+        python(session, f"docs/make/{script}.py")
 
 
 @nox.session

