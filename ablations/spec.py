@@ -26,6 +26,7 @@ class SpecFile(Settings):
     baseline: str
     arms: dict[ArmName, dict[str, Any]] = Field(min_length=2)
     primary: str
+    family: tuple[str, ...] | None = Field(None, min_length=1)
     metrics: tuple[str, ...] = Field(min_length=1)
     limits: str = ""
 
@@ -59,6 +60,7 @@ class Spec:
     seeds: tuple[int, ...]
     baseline: str
     primary: str
+    family: tuple[str, ...] | None
     metrics: tuple[str, ...]
     arms: dict[str, Recipe]
     overrides: dict[str, dict[str, Any]]
@@ -121,6 +123,7 @@ def load(name: str, scale: str = "laptop") -> Spec:
         seeds=file.seeds,
         baseline=file.baseline,
         primary=file.primary,
+        family=file.family,
         metrics=metrics,
         arms={arm: resolve(arm, file, document, recipe, layers, metrics) for arm in file.arms},
         overrides=file.arms,
@@ -135,6 +138,12 @@ def check(file: SpecFile, document: Document) -> None:
     for index, seed in enumerate(file.seeds):
         if seed in file.seeds[:index]:
             raise document.error(("seeds", index), f"seed {seed} stands twice; a repeated run is no new evidence")
+    others = [arm for arm in file.arms if arm != file.baseline]
+    for index, arm in enumerate(file.family or ()):
+        if arm not in others:
+            raise document.error(("family", index), f"unknown arm {arm!r}; {nearest(arm, others)}")
+        if arm in (file.family or ())[:index]:
+            raise document.error(("family", index), f"arm {arm!r} stands twice")
     check_metrics(file.metrics, document)
     if file.primary not in METRICS:
         raise document.error(("primary",), f"unknown metric {file.primary!r}; {nearest(file.primary, list(METRICS))}")

@@ -25,6 +25,7 @@ def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
         primary=spec.primary,
         metrics=spec.metrics,
         baseline=spec.baseline,
+        family=spec.family,
         arms=tuple(arm(name, spec, graph, store, tables) for name in spec.arms),
         seeds=spec.seeds,
         runs=tuple(run(name, seed, graph, store) for name, seed in spec.runs()),

@@ -19,10 +19,11 @@ class Findings:
 
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:
-        """Arm to verdict on the primary metric; the declared family is every arm but the baseline."""
+        """Arm to verdict on the primary metric, over the family that the spec declares."""
         protocol = self.result.protocol(self.result.primary)
         direction = protocol.direction if protocol else "lower"
-        return compare(self.result.scores(self.result.primary), self.result.baseline, direction)
+        scores = self.result.scores(self.result.primary)
+        return compare(scores, self.result.baseline, direction, family=self.result.family)
 
     @cached_property
     def values(self) -> dict[str, dict[str, list[float]]]:
@@ -58,7 +59,7 @@ class Findings:
     @property
     def leaders(self) -> set[str]:
         """Arms set in bold: those better than the baseline, or the baseline if every other arm is worse."""
-        words = {arm: c.verdict for arm, c in self.comparisons.items()}
+        words = {arm: c.verdict for arm, c in self.comparisons.items() if c.verdict != "descriptive"}
         if words and set(words.values()) == {"worse"}:
             return {self.result.baseline}
         return {arm for arm, word in words.items() if word == "better"}

@@ -138,7 +138,8 @@ class Provenance:
 @dataclass(frozen=True)
 class AblationResult:
     """A whole ablation. `metrics` are keys in the order of the spec, `arms` too; `runs` holds every arm and seed,
-    missing ones included. `reference` is a folder with `clips.safetensors`, whose i-th clip has the i-th prompt.
+    missing ones included. `family` are the arms that the verdict covers (null: all but the baseline). `reference` is a
+    folder with `clips.safetensors`, whose i-th clip has the i-th prompt.
     """
 
     name: str
@@ -156,6 +157,7 @@ class AblationResult:
     reference: Path | None = None
     costs: tuple[Cost, ...] = ()
     planned_seconds: float | None = None
+    family: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no honest table can show: metrics measured differently in one column, unknown or missing runs."""

@@ -11,7 +11,7 @@ from ablations.statistics import Comparison
 
 DIFFERENCE_COLUMNS = (
     *("metric", "role", "arm", "baseline", "pairs", "mean", "sd"),
-    *("mean_difference", "sd_difference", "low_95", "high_95", "p"),
+    *("mean_difference", "sd_difference", "low_95", "high_95", "wide_low_95", "wide_high_95", "p"),
 )
 VERDICT_COLUMNS = ("p_holm", "holm_level", "holm_low", "holm_high", "verdict", "detectable_80", "seeds_to_settle")
 
@@ -36,7 +36,9 @@ def comparisons_csv(findings: Findings) -> str:
             values = findings.values[metric][arm]
             row: list[object] = [findings.name(metric), "primary" if primary else "descriptive", arm, d.baseline]
             row += [len(d.seeds), fmean(values) if values else None, stdev(values) if len(values) > 1 else None]
-            row += [d.mean, d.sd, *((d.interval.low, d.interval.high) if d.interval else (None, None)), d.p_value]
+            row += [d.mean, d.sd]
+            row += [end for i in (d.interval, d.wide_interval) for end in ((i.low, i.high) if i else (None, None))]
+            row += [d.p_value]
             row += _verdict_columns(findings.comparisons[arm]) if primary else [None] * len(VERDICT_COLUMNS)
             rows.append([*row, d.reason])
     return _csv(header, rows)

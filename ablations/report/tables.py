@@ -81,7 +81,7 @@ def difference_panel(findings: Findings) -> Panel:
     header = ("Arm", findings.label(result.primary), "Verdict", *(findings.label(metric) for metric in others))
     rows = []
     for arm, comparison in findings.comparisons.items():
-        decided = comparison.verdict != "inconclusive"
+        decided = comparison.verdict in ("better", "worse")
         first = [Cell(arm), Cell(_difference(findings, result.primary, arm)), Cell(comparison.verdict, decided)]
         rows.append((*first, *(Cell(_difference(findings, metric, arm)) for metric in others)))
     return Panel(f"Difference from {result.baseline}, paired by seed [interval]", header, tuple(rows))
@@ -138,7 +138,10 @@ def reading(findings: Findings) -> list[str]:
     if findings.others:
         levels = sorted({c.interval.level for c in findings.comparisons.values() if c.interval}, reverse=True)
         own = ", ".join(percent(level) for level in levels)
-        family = f"the {len(findings.others)} arms" if len(findings.others) > 1 else "the one arm"
+        tested = [arm for arm, c in findings.comparisons.items() if c.verdict != "descriptive"]
+        family = f"the {len(tested)} arms" if len(tested) > 1 else "the one arm"
+        if len(tested) < len(findings.others):
+            family += f" ({', '.join(tested)})"
         notes.append(
             f"The verdict rests on {findings.name(findings.result.primary)} alone: a paired t interval over seeds with "
             f"Holm's correction over {family} compared. Its interval has the confidence level of the arm's own Holm "

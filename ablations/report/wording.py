@@ -46,6 +46,8 @@ def verdict(comparison: Comparison, metric: str, places: int) -> str:
     towards = "lower" if difference.mean < 0 else "higher"
     seen = f"{metric} {towards} by {number(abs(difference.mean), places)}"
     evidence = f"(95 % interval {span(interval, places)}, {adjusted(comparison)}{pairs(comparison)})"
+    if comparison.verdict == "descriptive":
+        return f"{arm} against {baseline} is outside the family that the verdict covers: {seen} {evidence}."
     if comparison.verdict == "inconclusive":
         return f"{arm} against {baseline} is inconclusive: {seen} {evidence}. {resolution(comparison, places)}"
     words = "beats" if comparison.verdict == "better" else "is worse than"
@@ -62,7 +64,8 @@ def span(interval: Interval, places: int) -> str:
 
 def adjusted(comparison: Comparison) -> str:
     """A clause on the correction, empty if there was nothing to correct for."""
-    return f"Holm-adjusted for {comparison.family} arms, " if comparison.family > 1 else ""
+    tested = comparison.p_holm is not None and comparison.family > 1
+    return f"Holm-adjusted for {comparison.family} arms, " if tested else ""
 
 
 def pairs(comparison: Comparison) -> str:

@@ -47,6 +47,11 @@ def test_a_users_own_spec_resolves_every_arm(write):
     assert spec.arms["kept"].subset.keep.motion.drop_lowest == 0.25
     assert spec.arms["control"].subset.sample.match == spec.arms["kept"].subset.keep
     assert spec.arms["plain"].score.metrics == ("fvd", "dynamic_degree")
+    assert spec.family is None
+
+
+def test_the_family_that_the_verdict_covers(write):
+    assert load(write(GOOD.replace("primary:", "family: [kept]\nprimary:"))).family == ("kept",)
 
 
 def test_numbers_with_exponents_are_numbers(write):
@@ -68,6 +73,9 @@ def test_numbers_with_exponents_are_numbers(write):
         ("primary: fvd", "primary: fdv", "11:1", "unknown metric 'fdv'; did you mean 'fvd'?"),
         ("primary: fvd", "primary: fid", "11:1", "'fid' is not among `metrics`: fvd, dynamic_degree"),
         ("dynamic_degree]", "dynamic_degre]", "12:16", "did you mean 'dynamic_degree'?"),
+        ("primary: fvd", "family: [kep]\nprimary: fvd", "11:10", "unknown arm 'kep'; did you mean 'kept'?"),
+        ("primary: fvd", "family: [plain]\nprimary: fvd", "11:10", "unknown arm 'plain'"),
+        ("primary: fvd", "family: [kept, kept]\nprimary: fvd", "11:16", "arm 'kept' stands twice"),
         ("dynamic_degree]", "fvd]", "12:16", "metric 'fvd' stands twice"),
         ("recipe: text_to_video", "recipe: text_to_vidoe", "2:1", "did you mean 'text_to_video'?"),
         ("subset.keep:", "subset.kep:", "8:5", "unknown setting 'subset.kep'; did you mean 'subset.keep'?"),

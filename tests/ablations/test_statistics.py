@@ -11,7 +11,15 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from ablations.statistics import Scores, compare, detectable_effect, paired_difference, power, seeds_needed
+from ablations.statistics import (
+    Scores,
+    clustered_mean,
+    compare,
+    detectable_effect,
+    paired_difference,
+    power,
+    seeds_needed,
+)
 
 PROTOTYPE: dict[str, Scores] = {
     "unfiltered": {0: 961.4, 1: 982.7, 2: 894.2},
@@ -60,6 +68,16 @@ def test_holm_is_over_all_arms_and_an_untestable_one_still_counts() -> None:
     assert alone["filtered"].p_holm == alone["filtered"].difference.p_value
     assert lost["filtered"].p_holm == pytest.approx(2 * alone["filtered"].p_holm)
     assert lost["same_size_random"].p_holm == 1
+
+
+def test_arms_outside_the_declared_family_are_descriptive_and_cost_no_power() -> None:
+    alone = compare({name: PROTOTYPE[name] for name in ("unfiltered", "filtered")}, "unfiltered", "lower")
+    found = compare(PROTOTYPE, "unfiltered", "lower", family=["filtered"])
+    assert found["filtered"] == alone["filtered"]
+    control = found["same_size_random"]
+    assert (control.verdict, control.p_holm, control.interval) == ("descriptive", None, control.difference.interval)
+    with pytest.raises(KeyError):
+        compare(PROTOTYPE, "unfiltered", "lower", family=["filterd"])
 
 
 @given(st.integers(1, 6), st.integers(2, 8), st.integers(0, 2**32 - 1), st.sampled_from(["lower", "higher"]))
@@ -158,3 +176,46 @@ def test_seeds_needed_is_the_fewest_that_suffice(effect: float) -> None:
 def test_an_effect_too_small_to_settle() -> None:
     assert seeds_needed(0.001) is None
     assert seeds_needed(0.5) == math.ceil(TTestPower().solve_power(0.5, alpha=0.05, power=0.8))
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_wide_intervals_cover_one_sided_differences_too(seeds: int) -> None:
+    draw = np.random.default_rng([1, seeds])
+    plain = wide = 0
+    for differences in draw.standard_exponential((4000, seeds)):
+        found = paired_difference("a", dict(enumerate(map(float, differences))), "b", dict.fromkeys(range(seeds), 0.0))
+        assert found.interval is not None
+        assert found.wide_interval is not None
+        assert found.wide_interval.low <= found.interval.low < found.interval.high <= found.wide_interval.high
+        plain += found.interval.low <= 1 <= found.interval.high
+        wide += found.wide_interval.low <= 1 <= found.wide_interval.high
+    assert plain / 4000 < 0.92
+    assert wide / 4000 == pytest.approx(0.95, abs=0.01)
+
+
+def test_clustered_mean_of_equal_clusters_is_the_t_interval_of_their_means() -> None:
+    mean, interval = clustered_mean([1, 2, 3, 4, 5, 9], ["a", "a", "b", "b", "c", "c"])
+    low, high = stats.t.interval(0.95, 2, loc=4, scale=stats.sem([1.5, 3.5, 7]))
+    assert mean == pytest.approx(4)
+    assert (interval.low, interval.high) == pytest.approx((low, high))
+
+
+def test_clustered_intervals_cover_where_clips_of_a_video_are_alike() -> None:
+    draw = np.random.default_rng(2)
+    sources = np.repeat(np.arange(20), 5).tolist()
+    clustered = naive = 0
+    for _ in range(1000):
+        values = draw.standard_normal(20).repeat(5) + draw.standard_normal(100)
+        _, interval = clustered_mean(values.tolist(), sources)
+        clustered += interval.low <= 0 <= interval.high
+        naive += abs(values.mean()) <= stats.t.isf(0.025, 99) * stats.sem(values)
+    assert clustered / 1000 == pytest.approx(0.95, abs=0.02)
+    assert naive / 1000 < 0.8
+
+
+@pytest.mark.parametrize(
+    ("values", "sources"), [([1.0, 2.0], ["a"]), ([1.0, 2.0], ["a", "a"]), ([1.0, math.nan], "ab"), ([], [])]
+)
+def test_nothing_to_cluster_is_refused(values: list[float], sources: list[str]) -> None:
+    with pytest.raises(ValueError, match="finite values of at least two sources"):
+        clustered_mean(values, sources)

@@ -64,3 +64,10 @@ def test_sentence_of_an_inconclusive_arm_says_what_could_have_been_seen() -> Non
 def test_sentence_without_an_interval_gives_the_reason() -> None:
     sentence = verdict(compare({"base": BASE, "arm": {0: 9.0}}, "base", "lower")["arm"], "FVD", 1)
     assert sentence == "arm against base is inconclusive: only one seed has both arms; a verdict needs two."
+
+
+def test_sentence_of_an_arm_outside_the_family_claims_nothing() -> None:
+    scores = {"base": BASE, "arm": {0: 9.0, 1: 9.5, 2: 9.1}, "other": {0: 8.0, 1: 9.9, 2: 9.3}}
+    sentence = verdict(compare(scores, "base", "lower", family=["arm"])["other"], "FVD", 1)
+    assert sentence.startswith("other against base is outside the family that the verdict covers: FVD ")
+    assert "Holm" not in sentence
