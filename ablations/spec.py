@@ -156,6 +156,9 @@ def check_metrics(metrics: tuple[str, ...], document: Document) -> None:
     for index, metric in enumerate(metrics):
         if metric not in METRICS:
             raise document.error(("metrics", index), f"unknown metric {metric!r}; {nearest(metric, list(METRICS))}")
+        if METRICS[metric].paired:
+            reason = "compares clips with their true ones, which a run does not have: `ablate score` measures it"
+            raise document.error(("metrics", index), f"metric {metric!r} {reason}")
         if metric in metrics[:index]:
             raise document.error(("metrics", index), f"metric {metric!r} stands twice")
 

@@ -5,6 +5,7 @@ A new one is a line here and one in `bench.settings.METRICS`. Each entry makes i
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from bench.folders import Sampling, VideoFile
-from bench.metrics.clip_score import clip_score
+from bench.metrics.clip_score import clip_scores
+from bench.metrics.clip_similarity import cosines
 from bench.metrics.dynamic_degree import dynamic
+from bench.metrics.lpips import network
+from bench.metrics.pairs import Measure
+from bench.metrics.pixels import psnrs, ssims
+from bench.metrics.subject_consistency import consistency
+from bench.metrics.temporal import smoothness, steadiness
 from svd_core.data.video import VideoError
 from svd_core.encoders import weights
 
@@ -36,11 +43,39 @@ def _clip_score() -> OfText:
     from svd_core.encoders.clip import Clip as ClipEncoder  # here, because transformers is an extra
 
     encoder = ClipEncoder.load(weights.locate("clip"))
-    return lambda clip, text: float(clip_score(encoder, clip[None], [text])[0])
+    return lambda clip, text: float(clip_scores(encoder, clip[None], [text])[0])
 
 
-OF_CLIPS: dict[str, Callable[[], OfClip]] = {"dynamic_degree": _dynamic_degree}
-OF_PAIRS: dict[str, Callable[[], OfPair]] = {}
+def _subject_consistency() -> OfClip:
+    from svd_core.encoders.dino import Dino
+
+    return partial(consistency, Dino.load(weights.locate("dino")))
+
+
+def _clip_similarity() -> OfPair:
+    from svd_core.encoders.clip import Clip as ClipEncoder
+
+    return _of_pair(cosines(ClipEncoder.load(weights.locate("clip"))))
+
+
+def _of_pair(measure: Measure) -> OfPair:
+    """The mean over frames of a measure of float images."""
+    return lambda a, b: float(measure(*(torch.from_numpy(clip).float() / 255 for clip in (a, b))).double().mean())
+
+
+OF_CLIPS: dict[str, Callable[[], OfClip]] = {
+    "dynamic_degree": _dynamic_degree,
+    "temporal_flicker": lambda: steadiness,
+    "motion_smoothness": lambda: smoothness,
+    "subject_consistency": _subject_consistency,
+}
+OF_PAIRS: dict[str, Callable[[], OfPair]] = {
+    "lpips": lambda: _of_pair(network("alex").distances),
+    "lpips_vgg16": lambda: _of_pair(network("vgg16").distances),
+    "psnr": lambda: _of_pair(psnrs),
+    "ssim": lambda: _of_pair(ssims),
+    "clip_similarity": _clip_similarity,
+}
 OF_TEXTS: dict[str, Callable[[], OfText]] = {"clip_score": _clip_score}
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from bench.features import Features, Videos, features
+from bench.measures import OF_CLIPS
 from bench.metrics.clip_score import clip_scores, toy_clip_score
 from bench.metrics.distances import measured_distance
-from bench.metrics.dynamic_degree import dynamic
 from bench.settings import METRICS, Direction, Encoder, Metric, ScoreSettings
 from svd_core.encoders import weights
 from svd_core.encoders.toy_clip import ToyClip
@@ -111,8 +111,10 @@ def measure(
                 return clip_agreement(videos, prompts)
             case "toy_clip_score":
                 return toy_agreement(videos, prompts, toy_clip)
-            case "dynamic_degree":
-                return mean_of(dynamic(videos))
+            case "dynamic_degree" | "temporal_flicker" | "motion_smoothness" | "subject_consistency":
+                of_clip = OF_CLIPS[name]()
+                found = mean_of(np.array([of_clip(clip) for clip in videos]))
+                return replace(found, weights=weights.verify(encoder) if encoder else None)
         raise KeyError(f"metric {name!r} is in the table but has no code")
     except (ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
         return Measured(error=f"{type(error).__name__}: {error}")

@@ -10,7 +10,9 @@ from pydantic import Field, field_validator
 from svd_core.settings import Settings
 
 Direction = Literal["lower", "higher"]
-Encoder = Literal["i3d_k400", "i3d_torchscript", "vgg16", "inception", "clip", "toy_clip"]
+Encoder = Literal[
+    "i3d_k400", "i3d_torchscript", "vgg16", "inception", "clip", "toy_clip", "lpips_alex", "lpips_vgg16", "dino"
+]
 Distance = Literal["frechet", "extrapolated", "kernel"]
 
 
@@ -20,7 +22,7 @@ class Metric:
     What a metric is called in tables, which way is better, and what it needs.
 
     `encoder` is its frozen network (None: none); `set_metric` tells a distance between the generated set and the
-    reference set, of the kind `distance`, from a mean over clips.
+    reference set, of the kind `distance`, from a mean over clips; `paired` metrics compare each clip with a true one.
     """
 
     label: str
@@ -28,6 +30,7 @@ class Metric:
     encoder: Encoder | None
     set_metric: bool
     distance: Distance = "frechet"
+    paired: bool = False
 
 
 METRICS: dict[str, Metric] = {
@@ -41,6 +44,14 @@ METRICS: dict[str, Metric] = {
     "clip_score": Metric("CLIP score[vit-b-16]", "higher", "clip", set_metric=False),
     "toy_clip_score": Metric("toy CLIP score", "higher", "toy_clip", set_metric=False),
     "dynamic_degree": Metric("dynamic degree[DIS flow]", "higher", None, set_metric=False),
+    "temporal_flicker": Metric("temporal flicker[1 - MAE]", "higher", None, set_metric=False),
+    "motion_smoothness": Metric("motion smoothness[DIS flow]", "higher", None, set_metric=False),
+    "subject_consistency": Metric("subject consistency[dino-vit-b-16]", "higher", "dino", set_metric=False),
+    "lpips": Metric("LPIPS[alex]", "lower", "lpips_alex", set_metric=False, paired=True),
+    "lpips_vgg16": Metric("LPIPS[vgg16]", "lower", "lpips_vgg16", set_metric=False, paired=True),
+    "psnr": Metric("PSNR", "higher", None, set_metric=False, paired=True),
+    "ssim": Metric("SSIM", "higher", None, set_metric=False, paired=True),
+    "clip_similarity": Metric("CLIP similarity[vit-b-16]", "higher", "clip", set_metric=False, paired=True),
 }
 
 

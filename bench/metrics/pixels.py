@@ -17,7 +17,7 @@ def psnr(a: ArrayLike | Tensor, b: ArrayLike | Tensor) -> Result:
     10 log10(1 / MSE) of each image, then the mean over images: not the PSNR of the mean error. Equal images give
     infinity. Computed by torchmetrics with `data_range=1`; scikit-image's `peak_signal_noise_ratio` is the same.
     """
-    return each_pair(_psnr, a, b, name="PSNR")
+    return each_pair(psnrs, a, b, name="PSNR")
 
 
 def ssim(a: ArrayLike | Tensor, b: ArrayLike | Tensor) -> Result:
@@ -30,16 +30,18 @@ def ssim(a: ArrayLike | Tensor, b: ArrayLike | Tensor) -> Result:
     `gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1`. The map is torchmetrics', whose own
     average also counts windows over the reflected border. Raises ValueError for images under 11 pixels.
     """
-    return each_pair(_ssim, a, b, name="SSIM")
+    return each_pair(ssims, a, b, name="SSIM")
 
 
-def _psnr(a: Tensor, b: Tensor) -> Tensor:
+def psnrs(a: Tensor, b: Tensor) -> Tensor:
+    """`psnr` of each image of two stacks (k, C, H, W): (k,)."""
     from torchmetrics.functional.image import peak_signal_noise_ratio  # here, because it takes a second to import
 
     return peak_signal_noise_ratio(a.double(), b.double(), data_range=1.0, reduction="none", dim=(1, 2, 3))
 
 
-def _ssim(a: Tensor, b: Tensor) -> Tensor:
+def ssims(a: Tensor, b: Tensor) -> Tensor:
+    """`ssim` of each image of two stacks (k, C, H, W): (k,)."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     if min(a.shape[2:]) < WINDOW:

@@ -76,6 +76,7 @@ def test_numbers_with_exponents_are_numbers(write):
         ("primary: fvd", "family: [kep]\nprimary: fvd", "11:10", "unknown arm 'kep'; did you mean 'kept'?"),
         ("primary: fvd", "family: [plain]\nprimary: fvd", "11:10", "unknown arm 'plain'"),
         ("primary: fvd", "family: [kept, kept]\nprimary: fvd", "11:16", "arm 'kept' stands twice"),
+        ("dynamic_degree]", "psnr]", "12:16", "metric 'psnr' compares clips with their true ones"),
         ("dynamic_degree]", "fvd]", "12:16", "metric 'fvd' stands twice"),
         ("recipe: text_to_video", "recipe: text_to_vidoe", "2:1", "did you mean 'text_to_video'?"),
         ("subset.keep:", "subset.kep:", "8:5", "unknown setting 'subset.kep'; did you mean 'subset.keep'?"),

@@ -1,0 +1,59 @@
+"""Folders are scored with the same numbers as arrays."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from drawn_videos import write_videos
+
+from bench.folder_score import Request, score_folders
+from bench.folders import Sampling, open_folder
+from bench.measures import OF_CLIPS, OF_PAIRS, OF_TEXTS
+from bench.metrics import lpips, motion_smoothness, psnr, ssim, temporal_flicker
+from bench.metrics.protocols import PROTOCOLS
+from bench.settings import METRICS
+from svd_core.encoders.weights import TABLE, fetch
+
+SHORT = replace(PROTOCOLS["unterthiner"], frames=9, name="nine frames")
+PAIRED = {"lpips": lpips, "psnr": psnr, "ssim": ssim}
+SINGLE = {"temporal_flicker": temporal_flicker, "motion_smoothness": motion_smoothness}
+
+
+def clips_of(folder):
+    clips = [next(Sampling(SHORT, "first").clips(file)) for file in open_folder(folder)]
+    return np.stack(clips).astype(np.float32) / 255
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two real and two generated videos of 12 frames, 48 x 64."""
+    root = tmp_path_factory.mktemp("pairs")
+    return tuple(write_videos(root / name, ["a.mp4", "b.mp4"], height=48, width=64) for name in ("real", "generated"))
+
+
+@pytest.fixture(scope="module")
+def scored(folders, tmp_path_factory):
+    fetch("lpips_alex")
+    real, generated = folders
+    request = Request(real, generated, (*PAIRED, *SINGLE), SHORT)
+    return score_folders(request, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.parametrize("name", [*PAIRED, *SINGLE])
+def test_a_folder_scores_as_its_clips_do(scored, folders, name):
+    real, generated = map(clips_of, folders)
+    expected = PAIRED[name](real, generated) if name in PAIRED else SINGLE[name](generated)
+    rows = scored.per_clip.filter(metric=name)
+    np.testing.assert_allclose(rows["value"], expected.per_clip, rtol=1e-6)
+    score = scored.scores[name]
+    assert score.value == pytest.approx(float(expected))
+    assert score.stderr == pytest.approx(expected.stderr)
+    assert score.name == expected.name == METRICS[name].label
+    assert score.weights == expected.weights == (TABLE["lpips_alex"].sha256 if name == "lpips" else None)
+
+
+def test_every_metric_of_clips_has_its_measure():
+    known = {**OF_CLIPS, **OF_PAIRS, **OF_TEXTS}
+    wanted = {name for name, metric in METRICS.items() if not metric.set_metric}
+    assert wanted - {"toy_clip_score"} == set(known)
+    assert {name for name, metric in METRICS.items() if metric.paired} == set(OF_PAIRS)
