@@ -21,6 +21,7 @@ from bench.metrics.temporal import motion_smoothness, temporal_flicker
 
 if TYPE_CHECKING:
     from bench.metrics.accumulated import (
+        ClipMean,
         FrechetInceptionDistance,
         FrechetVideoDistance,
         KernelInceptionDistance,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ClipMean",
     "FrechetInceptionDistance",
     "FrechetVideoDistance",
     "KernelInceptionDistance",

@@ -1,5 +1,5 @@
 """
-Set metrics as torchmetrics classes: batches are added one by one, and the ranks of a distributed run as one.
+Metrics as torchmetrics classes: batches are added one by one, and the ranks of a distributed run as one.
 
 >>> metric = FrechetVideoDistance()          # doctest: +SKIP
 >>> metric.update(real_clips, real=True)     # doctest: +SKIP
@@ -8,11 +8,13 @@ Set metrics as torchmetrics classes: batches are added one by one, and the ranks
 tensor(151.3920, dtype=torch.float64)
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from bench.metrics.fid import clip_encoder as inception
 from bench.metrics.frechet import frechet_distance
@@ -20,6 +22,7 @@ from bench.metrics.fvd import clip_encoder as i3d
 from bench.metrics.kernel import kernel_distance
 from bench.metrics.moments import Moments, merge_packed
 from bench.metrics.protocols import protocol_named
+from bench.metrics.result import Result
 from bench.metrics.videos import ClipEncoder, Videos, clips_of
 
 
@@ -133,3 +136,29 @@ def _video_encoder(name: str) -> ClipEncoder:
     protocol = protocol_named(name)
     encode = i3d(protocol)
     return lambda clip: encode(protocol.cropped(clip))
+
+
+class ClipMean(Metric):
+    """
+    The mean over clips of a function of `bench.metrics` that judges pairs or single clips, accumulated.
+
+    `ClipMean(lpips)` takes in `update` what `lpips` takes, and so for `psnr`, `clip_score`, `motion_smoothness` and the
+    rest. Every clip counts once, whatever the batches and ranks; `per_clip` holds their values, float64.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    per_clip: Any
+
+    def __init__(self, measure: Callable[..., Result], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.measure = measure
+        self.add_state("per_clip", default=[], dist_reduce_fx="cat")
+
+    def update(self, *clips: Any) -> None:
+        """Measure a batch. Raises what the function raises."""
+        self.per_clip.append(torch.as_tensor(self.measure(*clips).per_clip, device=self.device))
+
+    def compute(self) -> Tensor:
+        """The mean over all clips, float64."""
+        return dim_zero_cat(self.per_clip).mean()

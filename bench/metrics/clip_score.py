@@ -5,12 +5,12 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.metrics.clips import as_bytes
 from bench.metrics.result import Result
-from bench.metrics.videos import float_videos
+from bench.metrics.videos import Videos, float_videos
 from svd_core.encoders import weights
 
 
@@ -22,7 +22,7 @@ class TextImageEncoder(Protocol):
     def embed_texts(self, texts: list[str]) -> Tensor: ...
 
 
-def clip_score(videos: ArrayLike | Tensor, texts: Sequence[str]) -> Result:
+def clip_score(videos: Videos, texts: Sequence[str]) -> Result:
     """
     CLIP score of videos (N, T, 3, H, W), floats in [0, 1], with one text each: in [0, 100], higher is better.
 

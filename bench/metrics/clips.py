@@ -5,11 +5,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.metrics.result import Result
-from bench.metrics.videos import float_videos
+from bench.metrics.videos import Videos, float_videos
 
 ClipMeasure = Callable[[NDArray[np.uint8]], float]
 """From one clip, uint8 (T, 3, H, W), to its value."""
@@ -21,7 +21,7 @@ class ImageEncoder(Protocol):
     def embed_images(self, images: Tensor) -> Tensor: ...
 
 
-def each_clip(measure: ClipMeasure, videos: ArrayLike | Tensor, *, name: str, weights: str | None = None) -> Result:
+def each_clip(measure: ClipMeasure, videos: Videos, *, name: str, weights: str | None = None) -> Result:
     """The mean of `measure` over videos (N, T, 3, H, W), floats in [0, 1], rounded to 8 bits; errors name the clip."""
     clips = float_videos(videos, "videos")
     per_clip = []

@@ -4,15 +4,15 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import NDArray
 
 from bench.metrics.clips import ImageEncoder, each_clip
 from bench.metrics.result import Result
+from bench.metrics.videos import Videos
 from svd_core.encoders import weights
 
 
-def subject_consistency(videos: ArrayLike | Tensor) -> Result:
+def subject_consistency(videos: Videos) -> Result:
     """
     How alike frames of videos (N, T >= 2, 3, H, W), floats in [0, 1], are to the first and to the one before.
 

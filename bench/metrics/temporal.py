@@ -2,17 +2,17 @@
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import NDArray
 
 from bench.metrics.clips import each_clip
 from bench.metrics.result import Result
+from bench.metrics.videos import Videos
 
 SIDES = (128, 256)
 """Bounds of the shorter side, in pixels, at which motion is followed: DIS needs room, and more only costs time."""
 
 
-def temporal_flicker(videos: ArrayLike | Tensor) -> Result:
+def temporal_flicker(videos: Videos) -> Result:
     """
     Steadiness of videos (N, T >= 2, 3, H, W) of floats in [0, 1]: in [0, 1], higher flickers less.
 
@@ -22,7 +22,7 @@ def temporal_flicker(videos: ArrayLike | Tensor) -> Result:
     return each_clip(steadiness, videos, name="temporal flicker[1 - MAE]")
 
 
-def motion_smoothness(videos: ArrayLike | Tensor) -> Result:
+def motion_smoothness(videos: Videos) -> Result:
     """
     How well every second frame of videos (N, T >= 3, 3, H, W) of floats in [0, 1] follows from its neighbours.
 

@@ -6,8 +6,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from bench import metrics
-from bench.metrics import frechet_distance, kernel_distance
-from bench.metrics.accumulated import FrechetDistance, FrechetVideoDistance, KernelDistance
+from bench.metrics import frechet_distance, kernel_distance, psnr, temporal_flicker
+from bench.metrics.accumulated import ClipMean, FrechetDistance, FrechetVideoDistance, KernelDistance
 from svd_core.encoders.weights import fetch
 
 D = 12
@@ -44,6 +44,17 @@ def test_batches_of_any_size_give_the_functions_value(n, batch):
     assert frechet.item() == pytest.approx(frechet_distance(*features), rel=1e-9)
     assert kernel.item() == pytest.approx(kernel_distance(*features), rel=1e-9)
     assert frechet.dtype == torch.float64
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7])
+def test_every_clip_counts_once_in_a_mean(batch):
+    a, b = clips(7), clips(7, seed=1)
+    paired, single = ClipMean(psnr), ClipMean(temporal_flicker)
+    for part in zip(a.split(batch), b.split(batch), strict=True):
+        paired.update(*part)
+        single.update(part[0])
+    assert paired.compute().item() == pytest.approx(psnr(a, b), rel=1e-12)
+    assert single.compute().item() == pytest.approx(temporal_flicker(a), rel=1e-12)
 
 
 def test_states_of_two_metrics_merge():
