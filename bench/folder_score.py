@@ -20,7 +20,7 @@ from bench.folders import Sampling, VideoFile, check_alike, open_folder
 from bench.measures import OF_CLIPS, OF_PAIRS, OF_TEXTS, ClipValue, clip_values, partners
 from bench.metrics.distances import measured_distance
 from bench.metrics.protocols import PROTOCOLS, Protocol
-from bench.score import Measured, Score, mean_of
+from bench.score import Measured, Score
 from bench.settings import METRICS, Encoder, check_metric, reference_encoders, required_weights
 from svd_core.data.video import VideoError
 from svd_core.encoders import weights
@@ -189,11 +189,21 @@ def distance(name: str, ours: Features, theirs: Features, clips: int) -> Measure
 
 
 def finite_mean(values: pl.DataFrame) -> Measured:
-    """The mean over clips, or why there is none: equal images, for example, have an infinite PSNR."""
+    """
+    The mean over clips, or why there is none: equal images, for example, have an infinite PSNR.
+
+    Clips of one video are no independent evidence, so its standard error is clustered by file (Liang & Zeger 1986, with
+    g/(g-1) for g files; for one clip a file it is the ordinary one). Null for a single file.
+    """
     wrong = values.filter(~pl.col("value").is_finite())
     if wrong.height:
         return Measured(error=f"{wrong.height} of {values.height} clips have no finite value, first {wrong['file'][0]}")
-    return mean_of(values["value"].to_numpy())
+    per_clip = values["value"].to_numpy()
+    residuals = values.with_columns(pl.col("value") - per_clip.mean())
+    sums = residuals.group_by("file", maintain_order=True).agg(pl.col("value").sum())["value"].to_numpy()
+    files = len(sums)
+    stderr = float(np.sqrt(files / (files - 1) * np.sum(sums**2)) / len(per_clip)) if files > 1 else None
+    return Measured(float(per_clip.mean()), stderr, per_clip)
 
 
 def describe(name: str, request: Request, measured: Measured, clips: int, resolution: str) -> Score:

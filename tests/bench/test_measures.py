@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from drawn_videos import write_videos
+from scipy import stats
 
-from bench.folder_score import Request, score_folders
+from ablations.statistics import clustered_mean
+from bench.folder_score import Request, finite_mean, score_folders
 from bench.folders import Sampling, open_folder
 from bench.measures import OF_CLIPS, OF_PAIRS, OF_TEXTS
 from bench.metrics import lpips, motion_smoothness, psnr, ssim, temporal_flicker
@@ -50,6 +53,15 @@ def test_a_folder_scores_as_its_clips_do(scored, folders, name):
     assert score.stderr == pytest.approx(expected.stderr)
     assert score.name == expected.name == METRICS[name].label
     assert score.weights == expected.weights == (TABLE["lpips_alex"].sha256 if name == "lpips" else None)
+
+
+def test_clips_of_one_file_are_no_independent_evidence():
+    files, values = ["a", "a", "a", "b", "c", "c"], [1.0, 1.2, 1.1, 3.0, 2.0, 2.4]
+    found = finite_mean(pl.DataFrame({"file": files, "value": values}))
+    mean, interval = clustered_mean(values, files)
+    assert found.value == pytest.approx(mean)
+    assert found.stderr * stats.t.isf(0.025, 2) == pytest.approx((interval.high - interval.low) / 2)
+    assert finite_mean(pl.DataFrame({"file": ["a", "a"], "value": [1.0, 2.0]})).stderr is None
 
 
 def test_every_metric_of_clips_has_its_measure():
