@@ -64,10 +64,12 @@ def intrinsics(side: int) -> Floats:
 
 
 def triangles(name: str) -> Floats:
-    """The object's triangles (n, 3 corners, 3), centred, its farthest corner at distance 1."""
+    """The object's triangles (n, 3 corners, 3), centred, within distance 1. Raises ValueError for other names."""
     import pybullet_data
 
     path = Path(pybullet_data.getDataPath()) / "random_urdfs" / name / f"{name}.obj"
+    if not path.is_file():
+        raise ValueError(f"no object is named {name!r}: there are 000 to 999")
     lines = path.read_text().splitlines()
     corners = np.array([line.split()[1:4] for line in lines if line.startswith("v ")], np.float64)
     faces = np.array([line.split()[1:4] for line in lines if line.startswith("f ")], np.int64) - 1

@@ -55,6 +55,11 @@ def test_the_same_name_gives_the_same_pixels_and_another_another(orbit):
     assert orbit.elevation != render("951", side=16, views=2).elevation
 
 
+def test_an_unknown_object_is_refused():
+    with pytest.raises(ValueError, match="no object is named '1000': there are 000 to 999"):
+        render("1000")
+
+
 def test_splits_share_no_object():
     objects = [number for split in SPLITS.values() for number in split]
     assert sorted(objects) == list(range(1000))
