@@ -4,9 +4,16 @@ A recipe is one of each; its full values (defaults included) are what a stage's 
 here only if it can change a result. Paths, worker counts and log settings never do.
 """
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 
 class Settings(BaseModel):
@@ -90,6 +97,21 @@ class VideoCurationSettings(Settings):
         return self
 
 
+class AnnotationSettings(Settings):
+    """What networks are asked about the kept frames of one's own videos (`ablate curate`).
+
+    `laion`, `clip` and `models` need weights that only the user can supply, and are refused without them.
+    """
+
+    text_side: int = Field(256, ge=32)
+    text_over_frames: Literal["mean", "max"] = "mean"
+    aesthetics: Literal["typical-looks", "laion"] = "typical-looks"
+    aesthetics_over_frames: Literal["best", "mean", "worst"] = "best"
+    alignment: Literal["none", "clip"] = "none"
+    alignment_over_frames: Literal["mean", "max"] = "mean"
+    captions: Literal["given", "models"] = "given"
+
+
 class AutoencoderSettings(Settings):
     """The small latent autoencoder (patch PCA with a residual, noise-robust decoder)."""
 
@@ -132,6 +154,18 @@ class Keep(Settings):
     text_area: Percentile | None = None
     aesthetics: Percentile | None = None
     alignment: Percentile | None = None
+    num_frames: Percentile | None = None
+    fps: Percentile | None = None
+    width: Percentile | None = None
+    height: Percentile | None = None
+    camera_motion: Literal["horizontal", "zoom", "static"] | None = None
+    duplicate_of: Literal["drop"] | None = None
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_set(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Axes beyond the four scores came later: while unset they must not change a fingerprint."""
+        scores = ("motion", "text_area", "aesthetics", "alignment")
+        return {axis: rule for axis, rule in values(self).items() if rule is not None or axis in scores}
 
 
 class SubsetSample(Settings):

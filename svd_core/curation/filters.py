@@ -1,103 +1,86 @@
-"""Which clips a predicate keeps, and what each part of it removes. Pure functions over the clip table.
+"""Which clips a predicate keeps, and what each part of it removes, in passes over a clip table of any size.
 
 A share is of all clips that have the score (paper, Stage II: each axis has its threshold chosen alone), so the order of
 the axes cannot change what is kept. Exactly round(share * n) clips are dropped: ties at the threshold are broken by a
 hash of the clip id, never by the order of rows. A clip without the score does not pass a predicate on it.
 """
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from svd_core.curation.table import SCORES
-from svd_core.settings import Keep, Percentile
-
-Mask = NDArray[np.bool_]
+from svd_core.curation.rules import Mask, Rule, resolve
+from svd_core.curation.table import Batch, Batches, in_memory
+from svd_core.settings import Keep
 
 
-@dataclass(frozen=True)
-class Removal:
-    """What one predicate on one axis removes: `removes[i]` is about row i. `threshold` is the lowest (highest) score
-    that `drop_lowest` (`drop_highest`) leaves, or the given bound; null where there is none.
+@dataclass
+class Funnel:
+    """Counts what each rule removes alone, and what the rules before it leave for it to remove."""
+
+    rules: list[Rule]
+    clips: int = 0
+    alone: list[int] = field(init=False)
+    in_sequence: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.alone, self.in_sequence = [0] * len(self.rules), [0] * len(self.rules)
+
+    @property
+    def kept(self) -> int:
+        """Clips that passed every rule so far."""
+        return self.clips - sum(self.in_sequence)
+
+    def add(self, batch: Batch) -> Mask:
+        """Count a batch of clips; true for those that pass every rule."""
+        remaining = np.ones(batch.num_rows, dtype=bool)
+        for index, rule in enumerate(self.rules):
+            removed = rule.removes(batch)
+            self.alone[index] += int(removed.sum())
+            self.in_sequence[index] += int((remaining & removed).sum())
+            remaining &= ~removed
+        self.clips += remaining.size
+        return remaining
+
+    def entries(self) -> list[dict[str, object]]:
+        """One entry a rule, in order."""
+        remaining, entries = self.clips, []
+        for rule, alone, in_sequence in zip(self.rules, self.alone, self.in_sequence, strict=True):
+            remaining -= in_sequence
+            entries.append(
+                {
+                    "axis": rule.axis,
+                    "predicate": rule.predicate,
+                    "threshold": rule.threshold,
+                    "removed_alone": alone,
+                    "removed_in_sequence": in_sequence,
+                    "remaining": remaining,
+                }
+            )
+        return entries
+
+
+def sift(batches: Batches, keep: Keep) -> tuple[Funnel, Iterator[tuple[Batch, Mask]]]:
+    """The funnel of a table, and its batches (`clip_id` and what `keep` looks at), each with the rows that are kept.
+
+    The funnel counts while the batches are taken, and is whole after the last one.
     """
-
-    axis: str
-    predicate: str
-    threshold: float | None
-    removes: Mask
-
-
-def id_hash(clip_id: str, salt: str = "") -> bytes:
-    """16 bytes that order clips without regard to scores, rows or polars' own (unstable) hashes."""
-    return hashlib.blake2b(f"{salt}/{clip_id}".encode(), digest_size=16).digest()
+    funnel = Funnel(resolve(batches, keep))
+    columns = ["clip_id", *dict.fromkeys(rule.axis for rule in funnel.rules)]
+    return funnel, ((batch, funnel.add(batch)) for batch in batches(columns))
 
 
 def kept(table: pl.DataFrame, keep: Keep) -> Mask:
-    """Rows of `table` (columns `clip_id` and the scores) that pass every predicate of `keep`."""
-    mask = np.ones(table.height, dtype=bool)
-    for removal in removals(table, keep):
-        mask &= ~removal.removes
-    return mask
+    """Rows of `table` (columns `clip_id` and the axes) that pass every predicate of `keep`."""
+    _, sifted = sift(in_memory(table), keep)
+    return np.concatenate([np.zeros(0, dtype=bool), *(mask for _, mask in sifted)])
 
 
 def funnel(table: pl.DataFrame, keep: Keep) -> list[dict[str, object]]:
     """One entry a predicate, in order: what it removes alone, and what is left for it to remove in sequence."""
-    remaining = np.ones(table.height, dtype=bool)
-    entries: list[dict[str, object]] = []
-    for removal in removals(table, keep):
-        in_sequence = int((remaining & removal.removes).sum())
-        remaining &= ~removal.removes
-        entries.append(
-            {
-                "axis": removal.axis,
-                "predicate": removal.predicate,
-                "threshold": removal.threshold,
-                "removed_alone": int(removal.removes.sum()),
-                "removed_in_sequence": in_sequence,
-                "remaining": int(remaining.sum()),
-            }
-        )
-    return entries
-
-
-def removals(table: pl.DataFrame, keep: Keep) -> Iterator[Removal]:
-    """Every predicate of `keep` applied alone to the whole table, axis by axis in the table's order."""
-    for axis in SCORES:
-        rule: Percentile | None = getattr(keep, axis)
-        if rule is not None:
-            yield from _axis_removals(table, axis, rule)
-
-
-def _axis_removals(table: pl.DataFrame, axis: str, rule: Percentile) -> Iterator[Removal]:
-    scores = table[axis].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    missing = np.isnan(scores)
-    if missing.any():
-        yield Removal(axis, "has no score", None, missing)
-    if rule.min is not None:
-        yield Removal(axis, f"min {rule.min:g}", rule.min, scores < rule.min)
-    if rule.max is not None:
-        yield Removal(axis, f"max {rule.max:g}", rule.max, scores > rule.max)
-    for name, share, sign in (("drop_lowest", rule.drop_lowest, 1.0), ("drop_highest", rule.drop_highest, -1.0)):
-        if share is not None:
-            removes = _lowest(sign * scores, share, table["clip_id"])
-            left = sign * scores[~removes & ~missing]
-            threshold = float(sign * left.min()) if left.size else None
-            yield Removal(axis, f"{name} {share:g}", threshold, removes)
-
-
-def _lowest(scores: NDArray[np.float64], share: float, clip_ids: pl.Series) -> Mask:
-    """The round(share * n) lowest of the n scores that are not NaN, halves rounded up."""
-    present = scores[~np.isnan(scores)]
-    count = int(np.floor(share * present.size + 0.5))
-    if count == 0:
-        return np.zeros(scores.size, dtype=bool)
-    threshold = np.partition(present, count - 1)[count - 1]
-    removes: Mask = scores < threshold
-    tied = np.flatnonzero(scores == threshold)
-    chosen = sorted(tied, key=lambda row: id_hash(clip_ids[int(row)]))[: count - int(removes.sum())]
-    removes[chosen] = True
-    return removes
+    counted, sifted = sift(in_memory(table), keep)
+    for _ in sifted:
+        pass
+    return counted.entries()

@@ -1,11 +1,14 @@
-"""Motion score: mean magnitude of Farneback flow at 2 frames/s (paper: Stage II annotation, optical flow).
+"""Motion score: mean magnitude of optical flow at 2 frames/s (paper: Stage II annotation).
 
-The flow maps' shortest side is 16 px, and the score is the mean over time and space of the vectors' *length*: the mean
-of signed components would call a pan in both directions static. Its unit is pixels of the 16-px map per half second.
-Farneback is not monotone for fast motion, so thresholds belong to this score only.
+The mean over time and space of the vectors' *length*: the mean of signed components would call a pan in both directions
+static. Its unit is the same for every kind of flow: pixels, at a shortest side of 16 px, per half second. Scores of
+different kinds still differ, so thresholds belong to one of them.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,26 +18,78 @@ FPS = 2.0
 SIDE = 16
 METHOD = "farneback@2fps,16px, mean magnitude"
 
-
-def motion_score(frames: list[NDArray[np.uint8]], fps: float) -> float | None:
-    """Mean flow magnitude over a clip's RGB frames (H, W, 3), twice a second; null when under half a second."""
-    picked = np.round(np.arange(0, len(frames) - 0.5, fps / FPS)).astype(int)
-    maps = [_grey_map(frames[index]) for index in picked if index < len(frames)]
-    if len(maps) < 2:
-        return None
-    return float(np.mean([_magnitude(before, after) for before, after in pairwise(maps)]))
+Image = NDArray[np.uint8]
+Flow = NDArray[np.float32]
 
 
-def _grey_map(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = frame.shape[:2]
-    scale = SIDE / min(height, width)
-    size = (max(SIDE, round(width * scale)), max(SIDE, round(height * scale)))
-    return cv2.cvtColor(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY).astype(np.uint8)
+@dataclass(frozen=True)
+class Motion:
+    """A kind of flow: `field` gives vectors (h, w, 2), in pixels, from one RGB image (h, w, 3) to the next, which it
+    gets at a shortest side of `side` pixels and both sides multiples of `stride`.
+    """
+
+    method: str
+    side: int
+    field: Callable[[Image, Image], Flow]
+    stride: int = 1
+
+    def score(self, frames: list[Image], fps: float) -> float | None:
+        """Mean magnitude over a clip's RGB frames (H, W, 3), twice a second; null when under half a second."""
+        picked = np.round(np.arange(0, len(frames) - 0.5, fps / FPS)).astype(int)
+        return self.over([frames[index] for index in picked if index < len(frames)])
+
+    def over(self, picked: list[Image]) -> float | None:
+        """Mean magnitude between RGB frames (H, W, 3) that lie half a second apart; null for fewer than two."""
+        maps = [self._reduced(frame) for frame in picked]
+        if len(maps) < 2:
+            return None
+        fields = (self.field(before, after) for before, after in pairwise(maps))
+        lengths = [float(np.hypot(field[..., 0], field[..., 1]).mean()) for field in fields]
+        return float(np.mean(lengths)) * SIDE / self.side
+
+    def _reduced(self, frame: Image) -> Image:
+        height, width = frame.shape[:2]
+        scale = self.side / min(height, width) / self.stride
+        size = tuple(self.stride * max(self.side // self.stride, round(scale * length)) for length in (width, height))
+        return cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def _magnitude(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
-    flow = np.zeros((*before.shape, 2), np.float32)
+def motion_score(frames: list[Image], fps: float) -> float | None:
+    """The paper's score: Farneback flow on maps of 16 px. It reads fast motion too low and is not monotone for it."""
+    return FARNEBACK.score(frames, fps)
+
+
+def raft(weights: Path, *, side: int = 448) -> Motion:
+    """RAFT (Teed & Deng 2020; paper: Stage III, at 800 x 450) with torchvision's weights from a file of the user's.
+
+    `weights` is the state dict of `raft_large` or `raft_small`, as .pth or .safetensors; which one is told by its
+    shapes. `side` must be a multiple of 8 of at least 128. Raises ValueError for other files.
+    """
+    from svd_core.encoders.raft import Raft
+
+    return Motion(f"raft@2fps,{side}px, mean magnitude, in pixels at 16 px", side, Raft.load(weights), stride=8)
+
+
+def _farneback(before: Image, after: Image) -> Flow:
+    maps = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, after)]
+    flow = np.zeros((*maps[0].shape, 2), np.float32)
     cv2.calcOpticalFlowFarneback(
-        before, after, flow, pyr_scale=0.5, levels=3, winsize=5, iterations=3, poly_n=5, poly_sigma=1.1, flags=0
+        *maps, flow, pyr_scale=0.5, levels=3, winsize=5, iterations=3, poly_n=5, poly_sigma=1.1, flags=0
     )
-    return float(np.hypot(flow[..., 0], flow[..., 1]).mean())
+    return flow
+
+
+def _dis(before: Image, after: Image) -> Flow:
+    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, after)]
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    dis.setPatchSize(4)
+    dis.setPatchStride(2)
+    flow = dis.calc(*grey, None)
+    return flow.astype(np.float32, copy=False)
+
+
+FARNEBACK = Motion(METHOD, SIDE, _farneback)
+"""The paper's."""
+DIS = Motion("dis@2fps,96px, mean magnitude, in pixels at 16 px", 96, _dis)
+"""Dense inverse search (Kroeger et al. 2016), with small patches: right for shifts up to a fifth of the shortest side
+in half a second, at about 1 ms a pair. Beyond a quarter it loses track."""

@@ -1,11 +1,21 @@
 """The clip table: one row a clip, and one row for every source that was rejected, with its reason."""
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 SCORES = ("motion", "text_area", "aesthetics", "alignment")
+AXES = (*SCORES, "num_frames", "fps", "width", "height")
+"""Columns that a predicate can bound."""
+
+Batch = Any
+"""Some rows of a table: a `pyarrow.RecordBatch`, which has no types."""
+Batches = Callable[[list[str]], Iterator[Batch]]
+"""Reads the given columns of a table once, from its beginning, a batch of rows at a time."""
+BATCH_ROWS = 1 << 18
 
 SCHEMA: dict[str, pl.DataType] = {
     "clip_id": pl.String(),
@@ -54,3 +64,24 @@ def write_table(table: pl.DataFrame, path: Path, *, scratch: Path, methods: dict
 def read_clips(path: Path) -> pl.DataFrame:
     """Rows of `clips.parquet` that are clips (rejected sources left out). Raises FileNotFoundError."""
     return pl.read_parquet(path).filter(pl.col("error").is_null())
+
+
+def in_memory(table: pl.DataFrame) -> Batches:
+    """The rows of `table`."""
+    return lambda columns: iter(table.select(columns).to_arrow(compat_level=pl.CompatLevel.oldest()).to_batches())
+
+
+def on_disk(path: Path) -> Batches:
+    """The clips of `clips.parquet`, rejected ones left out: a few columns of 262,144 rows in memory at a time.
+
+    Raises FileNotFoundError.
+    """
+    import pyarrow.parquet as pq
+
+    def batches(columns: list[str]) -> Iterator[Batch]:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=[*columns, "error"]):
+                errors = batch.column("error")
+                yield batch if errors.null_count == batch.num_rows else batch.filter(errors.is_null())
+
+    return batches

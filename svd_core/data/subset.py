@@ -5,8 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
-from svd_core.curation.filters import funnel, id_hash, kept
-from svd_core.curation.table import read_clips, write_table
+from svd_core.curation.filters import funnel, kept, sift
+from svd_core.curation.rules import id_hash
+from svd_core.curation.table import on_disk, read_clips, write_table
 from svd_core.settings import Keep, SubsetSettings
 
 
@@ -26,7 +27,34 @@ def make_subset(settings: SubsetSettings, curated: Path, out: Path) -> None:
     if subset.is_empty():
         raise ValueError(f"the predicate keeps none of {clips.height} clips: {settings.keep!r}")
     write_table(subset, out / "subset.parquet", scratch=out)
-    report = {"clips": clips.height, "kept": subset.height, "steps": entries}
+    _write_funnel({"clips": clips.height, "kept": subset.height, "steps": entries}, out)
+
+
+def write_subset(keep: Keep, table: Path, out: Path) -> dict[str, object]:
+    """As `make_subset` without a sample, for a clip table of any size: its rows are read in batches and never held.
+
+    Returns what is in `funnel.json`. Raises ValueError when nothing is kept.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    counted, sifted = sift(on_disk(table), keep)
+    half_written = out / "subset.parquet.half"
+    with pq.ParquetWriter(half_written, pa.schema([("clip_id", pa.large_string())]), compression="zstd") as writer:
+        for batch, mask in sifted:
+            ids = batch.column("clip_id").filter(pa.array(mask))
+            writer.write_batch(pa.record_batch({"clip_id": ids.cast(pa.large_string())}))
+    if not counted.kept:
+        half_written.unlink()
+        raise ValueError(f"the predicate keeps none of {counted.clips} clips: {keep!r}")
+    half_written.replace(out / "subset.parquet")
+    report: dict[str, object] = {"clips": counted.clips, "kept": counted.kept, "steps": counted.entries()}
+    _write_funnel(report, out)
+    return report
+
+
+def _write_funnel(report: dict[str, object], out: Path) -> None:
+    """`funnel.json` comes last: it says that the subset is there."""
     half_written = out / "funnel.json.half"
     half_written.write_text(json.dumps(report, indent=1) + "\n")
     half_written.replace(out / "funnel.json")

@@ -153,6 +153,7 @@ TABLE = {
         ),
         Weights(
             name="clip_l14",
+<<<<<<< HEAD
             serves="CLIP ViT-L/14 (Radford et al. 2021), a folder in transformers' format",
             licence="MIT",
             file="clip-vit-large-patch14",
@@ -166,6 +167,44 @@ TABLE = {
             licence="Apache-2.0",
             file="dino-vitb16",
             hub="facebook/dino-vitb16",
+=======
+            serves="curation's alignment and LAION aesthetics: CLIP ViT-L/14, a folder in transformers' format",
+            licence="MIT",
+            file="clip-vit-large-patch14",
+            hub="openai/clip-vit-large-patch14",
+        ),
+        Weights(
+            name="laion_aesthetics",
+            serves="curation's aesthetics: LAION's head on CLIP ViT-L/14 (Schuhmann et al. 2022)",
+            licence="Apache-2.0",
+            file="sac+logos+ava1-l14-linearMSE.pth",
+        ),
+        Weights(
+            name="raft",
+            serves="curation's motion: RAFT (Teed & Deng 2020), torchvision's raft_large or raft_small",
+            licence="BSD-3-Clause",
+            file="raft.pth",
+        ),
+        Weights(
+            name="coca",
+            serves="captions of single frames: CoCa (Yu et al. 2022), a folder in open_clip's format",
+            licence="MIT",
+            file="coca-vit-l-14",
+            hub="laion/mscoco_finetuned_CoCa-ViT-L-14-laion2B-s13B-b90k",
+        ),
+        Weights(
+            name="video_blip",
+            serves="captions of clips: VideoBLIP (Yu 2023) or BLIP-2, a folder in transformers' format",
+            licence="MIT",
+            file="video-blip",
+            hub="kpyu/video-blip-opt-2.7b-ego4d",
+        ),
+        Weights(
+            name="caption_llm",
+            serves="merged captions: any causal language model of the user's, a folder in transformers' format",
+            licence="the model's own",
+            file="caption-llm",
+>>>>>>> 3873737 (Filter clip tables of any size in batches; inspect them on a page; DIS, RAFT, LAION, captions, camera motion, near-duplicates)
         ),
     )
 }
@@ -205,9 +244,30 @@ def verify(name: str) -> str:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a weights file; of `model.safetensors` inside it if `path` is a folder in transformers' format."""
-    with (path / "model.safetensors" if path.is_dir() else path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a weights file or, for a folder, of the one `.safetensors` in it (of their digests if it has many)."""
+    files = _tensors(path) if path.is_dir() else [path]
+    if len(files) == 1:
+        with files[0].open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
+
+
+def revision(path: Path) -> str:
+    """What tells one version of a model from another: the hub's commit for a snapshot of its cache, else the digest."""
+    return path.name[:12] if path.parent.name == "snapshots" else f"sha256:{digest(path)[:12]}"
+
+
+def model_name(path: Path) -> str:
+    """The hub's name of a model for a snapshot of its cache, else the name of its file or folder."""
+    if path.parent.name == "snapshots":
+        return path.parent.parent.name.removeprefix("models--").replace("--", "/")
+    return path.name
+
+
+def _tensors(folder: Path) -> list[Path]:
+    """The safetensors of a folder; `model.safetensors` alone where it is one of them."""
+    whole = folder / "model.safetensors"
+    return [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
 
 
 def fetch(name: str) -> Path:
@@ -297,8 +357,8 @@ def member(archive: Path, name: str) -> bytes:
 
 
 def _check(weights: Weights, path: Path) -> None:
-    if weights.hub and not (path / "model.safetensors").exists():
-        raise MissingWeights(f"{path} holds no model.safetensors: {_remedy(weights)}")
+    if (weights.hub or path.is_dir()) and not _tensors(path):
+        raise MissingWeights(f"{path} holds no model.safetensors (nor shards of one): {_remedy(weights)}")
     if weights.sha256 is None:
         return
     found = digest(path)

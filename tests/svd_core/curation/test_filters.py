@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -5,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from svd_core.curation.filters import funnel, kept
+from svd_core.curation.filters import funnel, kept, sift
+from svd_core.curation.rules import id_hash
+from svd_core.curation.table import on_disk
 from svd_core.settings import Keep, Percentile
 
 SCORES = ("motion", "text_area", "aesthetics", "alignment")
@@ -136,3 +140,57 @@ def test_bounds_are_inclusive_and_thresholds_are_what_is_left() -> None:
 def test_impossible_rules_are_refused(rule: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Percentile(**rule)
+
+
+@settings(deadline=None)  # machines are shared
+@given(columns, shares, shares)
+def test_shares_and_ties_are_as_sorting_by_score_and_hash_says(
+    pairs: list[tuple[float | None, float | None]], low: float, high: float
+) -> None:
+    clips = table(pairs)
+    scored = [(motion, id_hash(clip)) for clip, motion in zip(clips["clip_id"], clips["motion"], strict=True)]
+    rows = [row for row, (motion, _) in enumerate(scored) if motion is not None]
+    for share, rule, sign in ((low, "drop_lowest", 1), (high, "drop_highest", -1)):
+        order = sorted(rows, key=lambda row: (sign * scored[row][0] + 0.0, scored[row][1]))
+        expected = {clips["clip_id"][row] for row in order[int(np.floor(share * len(rows) + 0.5)) :]}
+        assert ids(clips, Keep(motion=Percentile(**{rule: share}))) == expected
+
+
+def test_a_table_on_disk_is_filtered_batch_by_batch_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    motion = [None if draw > 0.9 else round(draw, 1) for draw in rng.random(500)]  # nulls and many ties
+    clips = table([(score, text) for score, text in zip(motion, rng.random(500), strict=True)])
+    clips = clips.with_columns(error=pl.when(pl.int_range(500) % 7 == 0).then(pl.lit("broken")))
+    clips.write_parquet(tmp_path / "clips.parquet")
+    monkeypatch.setattr("svd_core.curation.table.BATCH_ROWS", 64)
+    keep = Keep(motion=Percentile(drop_lowest=0.33), text_area=Percentile(drop_highest=0.2, min=0.01))
+    counted, sifted = sift(on_disk(tmp_path / "clips.parquet"), keep)
+    batches = [(batch.column("clip_id").to_pylist(), mask) for batch, mask in sifted]
+    assert len(batches) == 8
+    whole = clips.filter(pl.col("error").is_null())
+    found = [clip for names, mask in batches for clip, is_kept in zip(names, mask, strict=True) if is_kept]
+    assert found == whole.filter(pl.Series(kept(whole, keep)))["clip_id"].to_list()
+    assert counted.entries() == funnel(whole, keep)
+    assert (counted.clips, counted.kept) == (whole.height, len(found))
+
+
+def test_camera_motion_duplicates_and_sizes_are_filtered_too() -> None:
+    clips = table([(1.0, 0.0)] * 4).with_columns(
+        camera_motion=pl.Series(["zoom", "horizontal", None, "zoom"]),
+        duplicate_of=pl.Series([None, "0000", None, "0000"]),
+        width=pl.Series([640, 1280, 1280, 1920], dtype=pl.Int32),
+    )
+    assert ids(clips, Keep(camera_motion="zoom")) == {"0000", "0003"}
+    assert ids(clips, Keep(duplicate_of="drop")) == {"0000", "0002"}
+    assert ids(clips, Keep(width=Percentile(min=1280))) == {"0001", "0002", "0003"}
+    steps = funnel(clips, Keep(camera_motion="zoom", duplicate_of="drop", width=Percentile(max=1280)))
+    assert [(step["axis"], step["removed_alone"], step["remaining"]) for step in steps] == [
+        ("width", 1, 3),
+        ("camera_motion", 2, 1),
+        ("duplicate_of", 2, 1),
+    ]
+
+
+def test_axes_that_are_not_filtered_by_do_not_change_what_is_hashed() -> None:
+    assert list(Keep().model_dump()) == ["motion", "text_area", "aesthetics", "alignment"]
+    assert Keep.model_validate(Keep(camera_motion="zoom").model_dump()) == Keep(camera_motion="zoom")

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from svd_core.curation.table import SCHEMA, write_table
-from svd_core.data.subset import make_subset, read_subset
+from svd_core.data.subset import make_subset, read_subset, write_subset
 from svd_core.settings import Keep, Percentile, SubsetSample, SubsetSettings
 
 HALF = Keep(motion=Percentile(drop_lowest=0.5))
@@ -58,3 +58,18 @@ def test_a_sample_larger_than_what_is_kept_is_refused(curated: Path, tmp_path: P
 def test_an_empty_subset_is_refused(curated: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="keeps none of 200 clips"):
         subset(SubsetSettings(keep=Keep(alignment=Percentile(min=0.0))), curated, tmp_path / "s")
+
+
+def test_a_subset_written_in_batches_is_the_same(curated: Path, tmp_path: Path) -> None:
+    expected = subset(SubsetSettings(keep=HALF), curated, tmp_path / "whole")
+    (tmp_path / "batches").mkdir()
+    report = write_subset(HALF, curated / "clips.parquet", tmp_path / "batches")
+    assert read_subset(tmp_path / "batches") == expected
+    assert (tmp_path / "batches" / "funnel.json").read_text() == (tmp_path / "whole" / "funnel.json").read_text()
+    assert json.loads((tmp_path / "batches" / "funnel.json").read_text()) == report
+
+
+def test_an_empty_subset_written_in_batches_is_refused_and_leaves_nothing(curated: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="keeps none of 200 clips"):
+        write_subset(Keep(motion=Percentile(min=1e9)), curated / "clips.parquet", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["curated"]
