@@ -84,18 +84,32 @@ def report(spec: SpecName, scale: Scale = "laptop", out: Out = None) -> None:
 
 @app.command()
 def curate(
-    source: Annotated[str, typer.Argument(help="A folder, glob, manifest (csv, parquet) or WebDataset tar.")],
     out: Annotated[Path, typer.Option(help="Where clip table and shards go; what is there is continued.")],
+    source: Annotated[
+        str | None, typer.Argument(help="A folder, glob, manifest (csv, parquet) or WebDataset tar.")
+    ] = None,
     clips: Annotated[str | None, typer.Option(help="copy from keyframe to keyframe, or encode every frame.")] = None,
     min_clip_s: Annotated[float | None, typer.Option(help="Drop shorter clips, in seconds.")] = None,
     max_clip_s: Annotated[float | None, typer.Option(help="Split longer shots, in seconds.")] = None,
     trim_s: Annotated[float | None, typer.Option(help="Seconds cut off beside a fade or dissolve.")] = None,
+    motion: Annotated[str | None, typer.Option(help="farneback (the paper's), dis (quicker) or raft.")] = None,
+    aesthetics: Annotated[str | None, typer.Option(help="typical-looks, or laion with your weights.")] = None,
+    alignment: Annotated[str | None, typer.Option(help="none, or clip with your weights.")] = None,
+    captions: Annotated[str | None, typer.Option(help="given with the videos, or by models with your weights.")] = None,
+    score_only: Annotated[
+        bool, typer.Option(help="Score what is in --out again by other settings; decode nothing.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one a core).")] = None,
 ) -> None:
     """Cut, score and shard your own videos. The same command again continues, or takes up what was added."""
-    from ablations.curate import curate
+    from ablations.curate import curate, score
 
-    curate(source, out, workers, clips=clips, min_clip_s=min_clip_s, max_clip_s=max_clip_s, trim_s=trim_s)
+    annotations = {"aesthetics": aesthetics, "alignment": alignment, "captions": captions}
+    cutting = {"clips": clips, "min_clip_s": min_clip_s, "max_clip_s": max_clip_s, "trim_s": trim_s, "motion": motion}
+    if score_only:
+        score(out, workers, annotations, SOURCE=source, **cutting)
+    else:
+        curate(source, out, workers, annotations, **cutting)
 
 
 @app.command()

@@ -1,6 +1,8 @@
 """The command `ablate curate`: anybody's videos to clip table and shards."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ablations.errors import AblateError
 from svd_core.curation.listing import SourceError
-from svd_core.curation.videos import curate_videos
+from svd_core.curation.videos import curate_videos, score_again
 from svd_core.encoders.weights import WeightsError
-from svd_core.settings import VideoCurationSettings
+from svd_core.settings import AnnotationSettings, VideoCurationSettings
 
 console = Console(soft_wrap=True)
 SHOWN = 10
@@ -23,27 +25,59 @@ class CurateError(AblateError):
     """SOURCE or a setting cannot be used; nothing was written."""
 
 
-def curate(source: str, out: Path, workers: int | None, **given: Any) -> None:
-    """Curate SOURCE into `out` and say what came of it. `given` are settings; those left null keep their default."""
-    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
+Given = dict[str, Any]
+"""Settings from the command line; those left null keep their default."""
+
+
+def curate(source: str | None, out: Path, workers: int | None, annotations: Given, **cutting: Any) -> None:
+    """Curate SOURCE into `out` and say what came of it."""
+    if source is None:
+        raise CurateError("SOURCE is missing: a folder, glob, manifest (csv, parquet) or WebDataset tar")
+    with _refusals(), _progress("videos") as progress:
+        settings = VideoCurationSettings(**_given(cutting))
+        asked = AnnotationSettings(**_given(annotations))
+        table = curate_videos(settings, source, out, annotations=asked, workers=workers or _cores(), progress=progress)
+    _tell(table, out)
+
+
+def score(out: Path, workers: int | None, annotations: Given, **unfit: Any) -> None:
+    """Score the clips in `out` again by other settings. `unfit` are those that would need the videos again."""
+    if _given(unfit):
+        name = next(iter(_given(unfit))).replace("_", "-")
+        raise CurateError(f"--score-only decodes nothing, so it takes no {name}: leave one of the two out")
+    with _refusals(), _progress("shards") as progress:
+        asked = AnnotationSettings(**_given(annotations))
+        table = score_again(asked, out, workers=workers or _cores(), progress=progress)
+    _tell(table, out)
+
+
+def _given(options: Given) -> Given:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What cannot be used, in the words of the command line."""
     try:
-        settings = VideoCurationSettings(**{name: value for name, value in given.items() if value is not None})
-        with Progress(*map(_column, columns), TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
-            task = bar.add_task("videos", visible=False)
-            table = curate_videos(
-                settings,
-                source,
-                out,
-                workers=workers or len(os.sched_getaffinity(0)),
-                progress=lambda done, total, **_: bar.update(task, completed=done, total=total, visible=True),
-            )
+        yield
     except ValidationError as error:
         wrong = error.errors()[0]
         place = f"--{'-'.join(map(str, wrong['loc'])).replace('_', '-')}: " if wrong["loc"] else ""
         raise CurateError(f"{place}{wrong['msg'].removeprefix('Value error, ')}") from error
     except (SourceError, WeightsError) as error:
         raise CurateError(str(error)) from error
-    _tell(table, out)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[..., None]]:
+    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
+    with Progress(*map(_column, columns), TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task(what, visible=False)
+        yield lambda done, total, **_: bar.update(task, completed=done, total=total, visible=True)
 
 
 def _column(column: Any) -> Any:

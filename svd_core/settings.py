@@ -86,9 +86,7 @@ class VideoCurationSettings(Settings):
     max_clip_s: float = Field(30.0, gt=0)
     trim_s: float = Field(0.1, ge=0)
     max_pixels: int = Field(8192 * 8192, ge=1)
-    text_side: int = Field(96, ge=32)
-    text_over_frames: Literal["mean", "max"] = "mean"
-    aesthetics_over_frames: Literal["best", "mean", "worst"] = "best"
+    motion: Literal["farneback", "dis", "raft"] = "farneback"
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

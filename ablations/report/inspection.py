@@ -92,8 +92,8 @@ def choose(values: NDArray[np.float64], cuts: list[Cut]) -> dict[str, Choice]:
     sorted_values, count = values[order], order.size
     starts = {"Lowest": 0, "Middle": (count - SHOWN) // 2, "Highest": count - SHOWN}
     for cut in cuts:
-        side = "left" if cut.below else "right"
-        starts[f"On both sides of {cut.label}"] = int(np.searchsorted(sorted_values, cut.value, side)) - SHOWN // 2
+        beyond = sorted_values < cut.value if cut.below else sorted_values <= cut.value
+        starts[f"On both sides of {cut.label}"] = int(np.count_nonzero(beyond)) - SHOWN // 2
     rows = {}
     for title, wanted in starts.items():
         start = min(max(wanted, 0), max(count - SHOWN, 0))

@@ -33,7 +33,7 @@ class Sheet:
 def sheets(folder: Path, clips: list[dict[str, Any]]) -> dict[str, Sheet]:
     """A sheet by clip id for each of the table's `clips` of which frames were kept.
 
-    Frames are taken from `folder`/frames, else from the training window in the clip's shard. Raises ValueError for a
+    Frames are those kept beside the clip's shard, else the training window in it. Raises ValueError for a
     shard outside of `folder`.
     """
     found: dict[str, Sheet] = {}
@@ -50,10 +50,10 @@ def _kept(folder: Path, clip: dict[str, Any]) -> list[NDArray[np.uint8]]:
     shard = (folder / clip["shard"]).resolve()
     if not shard.is_relative_to(folder.resolve()):
         raise ValueError(f"clip {clip['clip_id']!r}: its shard {clip['shard']!r} lies outside of {folder}")
-    kept = folder / "frames" / f"{shard.stem}.parquet"
+    kept = shard.with_suffix(".frames.parquet")
     if kept.exists():
         rows = pl.scan_parquet(kept).filter(pl.col("clip_id") == clip["clip_id"]).select("frames").collect()
-        return View(tuple(rows["frames"][0])).images() if rows.height else []
+        return View.from_bytes(rows["frames"][0]).images() if rows.height else []
     return list(read_window(shard, clip["offset"], clip["size"])) if shard.exists() else []
 
 

@@ -1,7 +1,7 @@
 """What networks say about clips, from the frames that were kept of them (paper: Stage II annotation).
 
 First, middle and last frame are looked at; how the three become one number is unpublished, so each score has it as a
-setting. Every score says in `methods` how it was measured: method, settings, version and weights.
+setting. `methods` says of every column how it is measured: method, settings, version and weights.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from svd_core.curation import aesthetics, duplicates, text_area
+from svd_core.curation import aesthetics, captions, duplicates, text_area
 from svd_core.curation.alignment import ImageTextEncoder, alignment
 from svd_core.curation.captions import Caption, Captioner, ModelCaptioner
 from svd_core.curation.keyframes import over_frames
@@ -22,9 +22,6 @@ from svd_core.settings import AnnotationSettings
 
 VERSION = 1
 """Raised when the code of a score changes what it gives."""
-BATCH = 16
-"""Clips captioned at once."""
-
 Row = dict[str, Any]
 
 
@@ -55,34 +52,15 @@ class Annotator:
         text = TextDetector(weights.locate("ppocr_det"), settings.text_side)
         return cls(settings, text, clip, laion, captioner)
 
-    def annotate(self, views: Sequence[View], given: Sequence[Caption | None]) -> list[Row]:
-        """One row a clip: captions (those `given`, if no models are asked), scores, raw looks and fingerprint."""
-        captions: list[Caption | None] = list(given)
-        if self.captioner is not None:
-            batches = (views[start : start + BATCH] for start in range(0, len(views), BATCH))
-            captions = [caption for batch in batches for caption in self.captioner.captions(batch)]
-        return [self._row(view, caption) for view, caption in zip(views, captions, strict=True)]
+    def annotate(self, views: Sequence[View], given: Sequence[Caption]) -> list[Row]:
+        """One row a clip: captions (those `given`, if no models are asked), scores, raw looks and fingerprint.
 
-    def methods(self) -> dict[str, str]:
-        """How each column was measured: method, settings, version, and weights where they are the user's own."""
-        s = self.settings
-        clip = f"CLIP {weights.revision(weights.locate('clip_l14'))}" if self.clip is not None else ""
-        text = f"{text_area.METHOD}, shortest side {s.text_side} px, {s.text_over_frames} of 3 frames"
-        looks = f"{aesthetics.METHOD}, {s.aesthetics_over_frames} of 3 frames"
-        if self.laion is not None:
-            head = weights.revision(weights.locate("laion_aesthetics"))
-            looks = f"LAION aesthetics {head} on {clip}, {s.aesthetics_over_frames} of 3 frames"
-        aligned = f"{clip}, mean over captions, {s.alignment_over_frames} of 3 frames"
-        said = dict.fromkeys(("caption_image", "caption_video", "caption"), "given with the videos")
-        return {
-            "text_area": f"{text}, version {VERSION}",
-            "aesthetics": f"{looks}, version {VERSION}",
-            "alignment": f"{aligned}, version {VERSION}" if s.alignment == "clip" else "not measured",
-            "duplicate_of": f"{duplicates.METHOD}, version {VERSION}",
-            **(self.captioner.methods if self.captioner is not None else said),
-        }
+        All clips of a call are captioned as one batch.
+        """
+        said = given if self.captioner is None else self.captioner.captions(views)
+        return [self._row(view, caption) for view, caption in zip(views, said, strict=True)]
 
-    def _row(self, view: View, caption: Caption | None) -> Row:
+    def _row(self, view: View, caption: Caption) -> Row:
         s, frames = self.settings, view.keyframes()
         text = self.text.covered(frames)
         row: Row = {
@@ -94,11 +72,10 @@ class Annotator:
         else:
             pairs = zip(frames, text, strict=True)
             row["looks"] = np.concatenate([aesthetics.measures(frame, covered) for frame, covered in pairs]).tolist()
-        if caption is not None:
-            row |= {"caption_image": caption.image, "caption_video": caption.video, "caption": caption.merged}
-            if self.clip is not None and s.alignment == "clip":
-                cosines = alignment(self.clip, frames, [caption.image, caption.video, caption.merged])
-                row["alignment"] = over_frames(cosines, s.alignment_over_frames)
+        row |= {"caption_image": caption.image, "caption_video": caption.video, "caption": caption.merged}
+        said = [text for text in (caption.image, caption.video, caption.merged) if text]
+        if self.clip is not None and s.alignment == "clip" and said:
+            row["alignment"] = over_frames(alignment(self.clip, frames, said), s.alignment_over_frames)
         return row
 
     def _laion_scores(self, frames: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
@@ -107,6 +84,30 @@ class Annotator:
         images = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
         scores: NDArray[np.float64] = self.laion(self.clip.embed_images(images)).numpy().astype(np.float64)
         return scores
+
+
+def methods(settings: AnnotationSettings) -> dict[str, str]:
+    """How each column is measured: method, settings, version, and the revision of weights that are the user's own.
+
+    Raises MissingWeights for weights that the settings ask for.
+    """
+    s = settings
+    text = f"{text_area.METHOD}, shortest side {s.text_side} px, {s.text_over_frames} of 3 frames"
+    looks = f"{aesthetics.METHOD}, {s.aesthetics_over_frames} of 3 frames"
+    if s.aesthetics == "laion":
+        head, clip = weights.described("laion_aesthetics"), weights.described("clip_l14")
+        looks = f"LAION aesthetics, {head} on {clip}, {s.aesthetics_over_frames} of 3 frames"
+    aligned = "not measured"
+    if s.alignment == "clip":
+        clip = weights.described("clip_l14")
+        aligned = f"CLIP, {clip}, mean over captions, {s.alignment_over_frames} of 3 frames, version {VERSION}"
+    return {
+        "text_area": f"{text}, version {VERSION}",
+        "aesthetics": f"{looks}, version {VERSION}",
+        "alignment": aligned,
+        "duplicate_of": f"{duplicates.METHOD}, version {VERSION}",
+        **captions.methods(by_models=s.captions == "models"),
+    }
 
 
 def _combined(scores: NDArray[np.float64], how: aesthetics.OverFrames) -> float:

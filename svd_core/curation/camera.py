@@ -78,7 +78,7 @@ def camera_step(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Step | N
         return None
     end, forth, _ = cv2.calcOpticalFlowPyrLK(before, after, start, start.copy())
     back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, end, end.copy())
-    good = (forth & returned).ravel().astype(bool) & (np.linalg.norm(start - back, axis=1) < DRIFT)
+    good = np.all([forth, returned], axis=(0, 2)) & (np.linalg.norm(start - back, axis=1) < DRIFT)
     if good.sum() < 2 * SIDES:
         return None
     transform, inliers = cv2.estimateAffinePartial2D(start[good], end[good], ransacReprojThreshold=DRIFT)

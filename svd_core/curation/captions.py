@@ -5,7 +5,6 @@ Where a corpus brings captions of its own (a sidecar, a manifest) those are used
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, Self
 
 from svd_core.curation.views import FRAMES, View
@@ -23,18 +22,15 @@ LONGEST = 80
 
 @dataclass(frozen=True)
 class Caption:
-    """What is said of a clip: of its middle frame, of all of it, and both in one sentence."""
+    """What is said of a clip: of its middle frame, of all of it, and both in one sentence; null where nothing is."""
 
-    image: str
-    video: str
-    merged: str
+    image: str | None
+    video: str | None
+    merged: str | None
 
 
 class Captioner(Protocol):
-    """Says what clips show; `methods` names, for each caption column, the model and its revision."""
-
-    @property
-    def methods(self) -> dict[str, str]: ...
+    """Says what clips show: one caption for each, in order."""
 
     def captions(self, views: Sequence[View]) -> list[Caption]: ...
 
@@ -42,9 +38,8 @@ class Captioner(Protocol):
 class ModelCaptioner:
     """The paper's three models, on batches of clips. Build it with `load`."""
 
-    def __init__(self, image: Any, video: Any, language: Any, methods: dict[str, str]) -> None:
+    def __init__(self, image: Any, video: Any, language: Any) -> None:
         self.image, self.video, self.language = image, video, language
-        self.methods = methods
 
     @classmethod
     def load(cls, device: str = "cpu") -> Self:
@@ -54,12 +49,7 @@ class ModelCaptioner:
         from svd_core.encoders.video_blip import VideoBlip
 
         coca, blip, llm = (weights.locate(name) for name in ("coca", "video_blip", "caption_llm"))
-        methods = {
-            "caption_image": f"CoCa on the middle frame: {_model(coca)}",
-            "caption_video": f"VideoBLIP on {FRAMES} frames: {_model(blip)}",
-            "caption": f"both merged: {_model(llm)}",
-        }
-        return cls(Coca.load(coca, device), VideoBlip.load(blip, device), LanguageModel.load(llm, device), methods)
+        return cls(Coca.load(coca, device), VideoBlip.load(blip, device), LanguageModel.load(llm, device))
 
     def captions(self, views: Sequence[View]) -> list[Caption]:
         """One for each clip."""
@@ -71,6 +61,12 @@ class ModelCaptioner:
         return [Caption(*texts) for texts in zip(images, videos, merged, strict=True)]
 
 
-def _model(path: Path) -> str:
-    """A model's name and revision."""
-    return f"{weights.model_name(path)}@{weights.revision(path)}"
+def methods(*, by_models: bool) -> dict[str, str]:
+    """Where each caption comes from: for models their name and revision. Raises MissingWeights."""
+    if not by_models:
+        return dict.fromkeys(("caption_image", "caption_video", "caption"), "given with the videos")
+    return {
+        "caption_image": f"CoCa on the middle frame: {weights.described('coca')}",
+        "caption_video": f"VideoBLIP on {FRAMES} frames: {weights.described('video_blip')}",
+        "caption": f"both merged: {weights.described('caption_llm')}",
+    }

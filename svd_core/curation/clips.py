@@ -6,18 +6,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
-from svd_core.curation.aesthetics import measures
+from svd_core.curation.camera import camera_motion
 from svd_core.curation.cuts import Cascade
 from svd_core.curation.cutter import Cut, Cutter, inward
-from svd_core.curation.keyframes import keyframes, over_frames
 from svd_core.curation.listing import Listed, local_file
-from svd_core.curation.motion import motion_score
-from svd_core.curation.scan import LOOKS_PER_S, Stretch, stretches
+from svd_core.curation.motion import Motion, motion
+from svd_core.curation.scan import Stretch, stretches
 from svd_core.curation.source import clip_id, read_sidecar, source_id
-from svd_core.curation.text_area import TextDetector
-from svd_core.data.video import Image, Video, VideoError
+from svd_core.curation.views import View
+from svd_core.data.video import Video, VideoError
 from svd_core.settings import VideoCurationSettings
 
 FRAME_RATES = (1.0, 240.0)
@@ -34,7 +31,10 @@ Row = dict[str, object]
 
 @dataclass
 class CuratedVideo:
-    """Rows of the clip table (with raw `looks`), the clips' files, null for rejected ones, and transitions."""
+    """Rows of the clip table, the clips' files, null for rejected ones, and transitions.
+
+    Beside a clip's file lie the frames that are kept of it (`view_file`).
+    """
 
     rows: list[Row] = field(default_factory=list)
     files: list[Path | None] = field(default_factory=list)
@@ -42,14 +42,14 @@ class CuratedVideo:
 
 
 def curate_video(
-    settings: VideoCurationSettings, text_weights: Path, video: Listed, folder: Path, *, beat: Callable[[], None]
+    settings: VideoCurationSettings, video: Listed, folder: Path, *, beat: Callable[[], None]
 ) -> CuratedVideo:
     """Clips of one video, their files under `folder`; one row with an error where it cannot be read to its end."""
     try:
         if video.error is not None:
             return rejected(video, video.error)
         with local_file(video, folder) as path, Video(path) as opened:
-            return _curate(settings, _detector(text_weights, settings.text_side), video, opened, folder, beat)
+            return _curate(settings, video, opened, folder, beat)
     except Exception as error:  # whatever is wrong with one video is its row's business, and no other's
         if getattr(error, "errno", None) in FULL:
             raise
@@ -63,7 +63,6 @@ def rejected(video: Listed, error: str) -> CuratedVideo:
 
 def _curate(
     settings: VideoCurationSettings,
-    text: TextDetector,
     listed: Listed,
     video: Video,
     folder: Path,
@@ -80,7 +79,9 @@ def _curate(
             cut, error = _cut(settings, cutter, stretch, video, folder / f"{number:06d}")
             if cut is not None:
                 row |= _place(listed, video, cut.start_pts, cut.end_pts, cut.num_frames)
-                row |= _scores(settings, text, stretch.seen(cut.start_pts, cut.end_pts))
+                images = stretch.seen(cut.start_pts, cut.end_pts)
+                row |= {"motion": _motion(settings.motion).over(images), "camera_motion": camera_motion(images)}
+                view_file(cut.path).write_bytes(View.of(images).to_bytes())
                 row |= _captions(listed, video.path, row)
             result.rows.append(row | {"error": error})
             result.files.append(cut.path if cut else None)
@@ -135,17 +136,6 @@ def _place(listed: Listed, video: Video, start_pts: int, end_pts: int, num_frame
     }
 
 
-def _scores(settings: VideoCurationSettings, text: TextDetector, images: list[Image]) -> Row:
-    looked_at = keyframes(images)
-    covered = text.covered(looked_at)
-    looks = np.stack([measures(frame, mask) for frame, mask in zip(looked_at, covered, strict=True)])
-    return {
-        "motion": motion_score(images, LOOKS_PER_S),
-        "text_area": over_frames(covered.mean(axis=(1, 2)), settings.text_over_frames),
-        "looks": looks.ravel().tolist(),
-    }
-
-
 def _captions(listed: Listed, path: Path, row: Row) -> Row:
     """What the list says of the video, or else its sidecar: .json with stretches of time, or .txt for all of it."""
     if listed.captions or listed.member:
@@ -158,5 +148,10 @@ def _captions(listed: Listed, path: Path, row: Row) -> Row:
 
 
 @cache
-def _detector(weights: Path, side: int) -> TextDetector:
-    return TextDetector(weights, side)
+def _motion(kind: str) -> Motion:
+    return motion(kind)
+
+
+def view_file(clip: Path) -> Path:
+    """Where the kept frames of a clip's file lie."""
+    return clip.with_name(f"{clip.name}.view")

@@ -46,7 +46,8 @@ class Funnel:
 
     def entries(self) -> list[dict[str, object]]:
         """One entry a rule, in order."""
-        remaining, entries = self.clips, []
+        remaining = self.clips
+        entries: list[dict[str, object]] = []
         for rule, alone, in_sequence in zip(self.rules, self.alone, self.in_sequence, strict=True):
             remaining -= in_sequence
             entries.append(

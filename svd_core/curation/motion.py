@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from svd_core.encoders.weights import locate
+
 FPS = 2.0
 SIDE = 16
 METHOD = "farneback@2fps,16px, mean magnitude"
@@ -59,6 +61,13 @@ def motion_score(frames: list[Image], fps: float) -> float | None:
     return FARNEBACK.score(frames, fps)
 
 
+def motion(kind: str) -> Motion:
+    """`farneback`, `dis`, or `raft` with the weights of that name. Raises MissingWeights."""
+    if kind == "raft":
+        return raft(locate("raft"))
+    return {"farneback": FARNEBACK, "dis": DIS}[kind]
+
+
 def raft(weights: Path, *, side: int = 448) -> Motion:
     """RAFT (Teed & Deng 2020; paper: Stage III, at 800 x 450) with torchvision's weights from a file of the user's.
 
@@ -71,21 +80,24 @@ def raft(weights: Path, *, side: int = 448) -> Motion:
 
 
 def _farneback(before: Image, after: Image) -> Flow:
-    maps = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, after)]
-    flow = np.zeros((*maps[0].shape, 2), np.float32)
+    flow = np.zeros((*before.shape[:2], 2), np.float32)
     cv2.calcOpticalFlowFarneback(
-        *maps, flow, pyr_scale=0.5, levels=3, winsize=5, iterations=3, poly_n=5, poly_sigma=1.1, flags=0
-    )
+        _grey(before), _grey(after), flow,
+        pyr_scale=0.5, levels=3, winsize=5, iterations=3, poly_n=5, poly_sigma=1.1, flags=0,
+    )  # fmt: skip
     return flow
 
 
 def _dis(before: Image, after: Image) -> Flow:
-    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, after)]
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     dis.setPatchSize(4)
     dis.setPatchStride(2)
-    flow = dis.calc(*grey, None)
-    return flow.astype(np.float32, copy=False)
+    nothing = np.empty((1, 1, 2), np.float32)  # a field of the pictures' size would be taken for a first guess
+    return np.asarray(dis.calc(_grey(before), _grey(after), nothing), dtype=np.float32)
+
+
+def _grey(image: Image) -> cv2.typing.MatLike:
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
 FARNEBACK = Motion(METHOD, SIDE, _farneback)

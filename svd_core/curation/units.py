@@ -19,22 +19,23 @@ from pathlib import Path
 
 import polars as pl
 
-from svd_core.curation import aesthetics, motion, text_area
-from svd_core.curation.clips import CuratedVideo, Row, curate_video, rejected
-from svd_core.curation.listing import Listed, stamp
-from svd_core.curation.parts import PART_SCHEMA, looks
+from svd_core.curation import annotation, camera, scores
+from svd_core.curation.clips import CuratedVideo, Row, curate_video, rejected, view_file
+from svd_core.curation.listing import Listed, SourceError, stamp
+from svd_core.curation.motion import motion
 from svd_core.curation.table import SCHEMA, TRANSITIONS, write_table
 from svd_core.data.processes import Isolated, ProcessDied
 from svd_core.data.shards import add_member
-from svd_core.settings import VideoCurationSettings
+from svd_core.encoders import weights
+from svd_core.settings import AnnotationSettings, VideoCurationSettings
 
 VERSION = 1
 """Raise it when the same video and settings give another clip table or other clips."""
 VIDEOS_PER_UNIT = 16
 ATTEMPTS = 2
 """A video whose process dies this often is rejected; once may be somebody else's doing."""
-UNIT_SCHEMA = {name: kind for name, kind in PART_SCHEMA.items() if name != "window"}
-FILES = re.compile(r"\d+-[0-9a-f]+\.(tar|json|clips\.parquet|transitions\.parquet)")
+UNIT_SCHEMA = {name: kind for name, kind in SCHEMA.items() if name not in scores.ANNOTATED or name in scores.CAPTIONS}
+FILES = re.compile(r"\d+-[0-9a-f]+\.(tar|json|(clips|frames|scores|transitions)\.parquet)")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ class Unit:
         return self.folder / f"{self.name}.transitions.parquet"
 
     @property
+    def frames(self) -> Path:
+        return self.folder / f"{self.name}.frames.parquet"
+
+    @property
+    def scores(self) -> Path:
+        return self.folder / f"{self.name}.scores.parquet"
+
+    @property
     def shard(self) -> Path:
         return self.folder / f"{self.name}.tar"
 
@@ -64,7 +73,8 @@ class Unit:
     def made_from(self, settings: VideoCurationSettings) -> dict[str, object]:
         """Everything that the unit's content depends on."""
         videos = [stamp(video) for video in self.videos]
-        return {"version": VERSION, "settings": settings.model_dump(mode="json"), "videos": videos}
+        raft = weights.described("raft") if settings.motion == "raft" else None
+        return {"version": VERSION, "settings": settings.model_dump(mode="json"), "raft": raft, "videos": videos}
 
     def done(self, settings: VideoCurationSettings) -> bool:
         """Whether it is there, whole, and made from these videos and settings."""
@@ -87,38 +97,63 @@ def units(videos: list[Listed], out: Path) -> list[Unit]:
     return [Unit(name, tuple(shares[name]), out / "shards") for name in sorted(shares)]
 
 
-def make_unit(settings: VideoCurationSettings, text_weights: Path, unit: Unit, worker: Isolated) -> None:
-    """Curate a unit's videos, each in `worker`'s process, and write shard, tables and manifest."""
+def kept_units(out: Path) -> tuple[VideoCurationSettings, list[Unit]]:
+    """The units that an earlier run left, and the settings that it had. Raises SourceError where there are none."""
+    manifests = sorted(path for path in (out / "shards").glob("*.json") if FILES.fullmatch(path.name))
+    if not manifests:
+        raise SourceError(f"{out} holds nothing that `ablate curate` made: no manifests of units in its shards")
+    settings = json.loads(manifests[0].read_text())["made_from"]["settings"]
+    made = [Unit(path.stem, (), path.parent) for path in manifests]
+    return VideoCurationSettings.model_validate_json(json.dumps(settings)), made
+
+
+def check_weights(settings: VideoCurationSettings, annotations: AnnotationSettings) -> None:
+    """Raise MissingWeights, before anything runs, for what the settings ask for and is not here."""
+    weights.locate("ppocr_det")
+    _methods(settings, annotations)
+
+
+def make_unit(settings: VideoCurationSettings, unit: Unit, worker: Isolated) -> None:
+    """Curate a unit's videos, each in `worker`'s process, and write shard, frames, tables and manifest."""
     with _scratch(unit) as scratch:
-        made = [
-            _isolated(settings, text_weights, video, scratch / f"{number}", worker)
-            for number, video in enumerate(unit.videos)
-        ]
+        made = [_isolated(settings, video, scratch / f"{number}", worker) for number, video in enumerate(unit.videos)]
         rows = [row for video in made for row in video.rows]
         files = [file for video in made for file in video.files]
         order = sorted(range(len(rows)), key=lambda index: str(rows[index]["clip_id"]))
         rows = _write_shard(unit, [rows[i] for i in order], [files[i] for i in order], scratch)
+        views = {str(rows[place]["clip_id"]): files[i] for place, i in enumerate(order)}
+        _write_frames(unit, views, scratch)
         transitions = [transition for video in made for transition in video.transitions]
         write_table(pl.DataFrame(transitions, schema=TRANSITIONS), unit.transitions, scratch=scratch)
         write_table(pl.DataFrame(rows, schema=UNIT_SCHEMA), unit.clips, scratch=scratch)
-        sizes = {path.name: path.stat().st_size for path in (unit.shard, unit.clips, unit.transitions)}
+        sizes = {path.name: path.stat().st_size for path in (unit.shard, unit.frames, unit.clips, unit.transitions)}
         manifest = {"made_from": unit.made_from(settings), "files": sizes}
         half_written = scratch / unit.manifest.name
         half_written.write_text(json.dumps(manifest, indent=1) + "\n")
         half_written.replace(unit.manifest)
 
 
-def merge(made: list[Unit], settings: VideoCurationSettings, out: Path) -> pl.DataFrame:
+def score_unit(settings: AnnotationSettings, unit: Unit, worker: Isolated) -> None:
+    """Write the scores of a unit that is there, if they are not there yet, in `worker`'s process."""
+    wanted = scores.made_from(settings, unit.manifest)
+    if scores.fit(unit.scores, wanted):
+        return
+    rows = worker.call(scores.annotate, settings, unit.frames, unit.clips)
+    with _scratch(unit) as scratch:
+        write_table(pl.DataFrame(rows, schema=scores.SCORES_SCHEMA), unit.scores, scratch=scratch, methods=wanted)
+
+
+def merge(
+    made: list[Unit], settings: VideoCurationSettings, annotations: AnnotationSettings, out: Path
+) -> pl.DataFrame:
     """Write `clips.parquet` and `transitions.parquet` from the units' tables; drop the files of former units."""
-    table = pl.concat([pl.read_parquet(unit.clips) for unit in made])
-    is_clip = table["error"].is_null()
-    scores = aesthetics.typical_looks(looks(table.filter(is_clip)), settings.aesthetics_over_frames)
-    clips = table.filter(is_clip).with_columns(pl.Series("aesthetics", scores, dtype=pl.Float64))
-    rows = pl.concat([clips, table.filter(~is_clip)]).sort("clip_id").select(SCHEMA.keys())
+    table = pl.concat([pl.read_parquet(unit.clips) for unit in made]).drop(scores.CAPTIONS)
+    annotated = scores.finish(pl.concat([pl.read_parquet(unit.scores) for unit in made]), annotations)
+    rows = table.join(annotated, on="clip_id", how="left").sort("clip_id").select(SCHEMA.keys())
     with _scratch(made[0]) as scratch:
         transitions = pl.concat([pl.read_parquet(unit.transitions) for unit in made]).sort("source", "frame")
         write_table(transitions, out / "transitions.parquet", scratch=scratch)
-        write_table(rows, out / "clips.parquet", scratch=scratch, methods=_methods(settings))
+        write_table(rows, out / "clips.parquet", scratch=scratch, methods=_methods(settings, annotations))
     current = {unit.name for unit in made}
     for path in (out / "shards").iterdir():
         if FILES.fullmatch(path.name) and path.name.partition(".")[0] not in current:
@@ -126,16 +161,14 @@ def merge(made: list[Unit], settings: VideoCurationSettings, out: Path) -> pl.Da
     return rows
 
 
-def _isolated(
-    settings: VideoCurationSettings, text_weights: Path, video: Listed, folder: Path, worker: Isolated
-) -> CuratedVideo:
+def _isolated(settings: VideoCurationSettings, video: Listed, folder: Path, worker: Isolated) -> CuratedVideo:
     """A video's clips from a process that it may crash; its clip ids told apart."""
     death = ""
     for _ in range(ATTEMPTS):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:
-            result: CuratedVideo = worker.call(curate_video, settings, text_weights, video, folder)
+            result: CuratedVideo = worker.call(curate_video, settings, video, folder)
         except ProcessDied as error:
             death = str(error)
             continue
@@ -161,6 +194,13 @@ def _write_shard(unit: Unit, rows: list[Row], files: list[Path | None], scratch:
     return placed
 
 
+def _write_frames(unit: Unit, files: dict[str, Path | None], scratch: Path) -> None:
+    """Gather what is kept of the clips, in the order of the table."""
+    half_written = scratch / unit.frames.name
+    scores.write_frames(half_written, {clip_id: view_file(file) for clip_id, file in files.items() if file is not None})
+    half_written.replace(unit.frames)
+
+
 DESCRIBED = (
     "source", "start_s", "end_s", "num_frames", "fps", "width", "height", "caption_image", "caption_video", "caption",
 )  # fmt: skip
@@ -183,10 +223,10 @@ def _scratch(unit: Unit) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _methods(settings: VideoCurationSettings) -> dict[str, str]:
-    text = f"{text_area.METHOD}, shortest side {settings.text_side} px"
+def _methods(settings: VideoCurationSettings, annotations: AnnotationSettings) -> dict[str, str]:
+    raft = f", {weights.described('raft')}" if settings.motion == "raft" else ""
     return {
-        "motion": motion.METHOD,
-        "text_area": f"{text}, {settings.text_over_frames} of 3 frames",
-        "aesthetics": f"{aesthetics.METHOD}, {settings.aesthetics_over_frames} of 3 frames",
+        "motion": f"{motion(settings.motion).method}{raft}, version {VERSION}",
+        "camera_motion": f"{camera.METHOD}, version {VERSION}",
+        **annotation.methods(annotations),
     }

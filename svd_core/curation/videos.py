@@ -9,32 +9,58 @@ from queue import SimpleQueue
 import polars as pl
 
 from svd_core.curation.listing import list_videos
-from svd_core.curation.units import Unit, make_unit, merge, units
+from svd_core.curation.units import Unit, check_weights, kept_units, make_unit, merge, score_unit, units
 from svd_core.data.processes import Isolated
-from svd_core.encoders.weights import locate
 from svd_core.progress import Progress, silent
-from svd_core.settings import VideoCurationSettings
+from svd_core.settings import AnnotationSettings, VideoCurationSettings
 
 
 def curate_videos(
-    settings: VideoCurationSettings, source: str, out: Path, *, workers: int = 1, progress: Progress = silent
+    settings: VideoCurationSettings,
+    source: str,
+    out: Path,
+    *,
+    annotations: AnnotationSettings | None = None,
+    workers: int = 1,
+    progress: Progress = silent,
 ) -> pl.DataFrame:
     """Curate SOURCE (see `listing`) into `out`: `clips.parquet`, `transitions.parquet`, `shards/*`; return the table.
 
     What is there already and fits is kept, whoever made it; the files are the same to the byte whatever the number of
-    workers, kills and restarts. Raises SourceError for a source without videos, MissingWeights without the text
-    detector.
+    workers, kills and restarts. Other `annotations` score the kept frames again and decode nothing. Raises SourceError
+    for a source without videos, MissingWeights without the text detector and what else the settings ask for.
     """
+    annotations = annotations or AnnotationSettings()
+    check_weights(settings, annotations)
     planned = units(list_videos(source), out)
-    missing = [unit for unit in planned if not unit.done(settings)]
+    missing = {unit.name for unit in planned if not unit.done(settings)}
+
+    def work(unit: Unit, process: Isolated) -> None:
+        if unit.name in missing:
+            make_unit(settings, unit, process)
+        score_unit(annotations, unit, process)
+
     total = sum(len(unit.videos) for unit in planned)
-    done = total - sum(len(unit.videos) for unit in missing)
+    done = 0
     progress(done, total)
-    work = partial(make_unit, settings, locate("ppocr_det"))
-    for unit in _made(work, missing, workers):
+    for unit in _made(work, planned, workers):
         done += len(unit.videos)
         progress(done, total)
-    return merge(planned, settings, out)
+    return merge(planned, settings, annotations, out)
+
+
+def score_again(
+    annotations: AnnotationSettings, out: Path, *, workers: int = 1, progress: Progress = silent
+) -> pl.DataFrame:
+    """Score what `curate_videos` left in `out` by other settings, from kept frames alone; return the new table.
+
+    Raises SourceError where nothing is left, MissingWeights for weights that the settings ask for.
+    """
+    settings, planned = kept_units(out)
+    check_weights(settings, annotations)
+    for done, _ in enumerate(_made(partial(score_unit, annotations), planned, workers), start=1):
+        progress(done, len(planned))
+    return merge(planned, settings, annotations, out)
 
 
 def _made(work: Callable[[Unit, Isolated], None], missing: list[Unit], workers: int) -> Iterator[Unit]:

@@ -1,6 +1,7 @@
 """What is kept of a clip's pictures: a few small frames, to score, caption and show it without decoding."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import cv2
@@ -29,6 +30,20 @@ class View:
         places = np.linspace(0, len(images) - 1, FRAMES).round().astype(int)
         encoded = {place: _encoded(images[place]) for place in set(places.tolist())}
         return cls(tuple(encoded[place] for place in places.tolist()))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """The view that `to_bytes` gave. Raises ValueError for anything else."""
+        lengths = np.frombuffer(content[: 4 * FRAMES], dtype="<u4").tolist()
+        ends = np.cumsum([4 * FRAMES, *lengths]).tolist()
+        if len(lengths) != FRAMES or ends[-1] != len(content):
+            raise ValueError(f"expected {FRAMES} frames of a clip, found {len(content)} other bytes")
+        return cls(tuple(content[start:end] for start, end in pairwise(ends)))
+
+    def to_bytes(self) -> bytes:
+        """The frames one after the other, behind their lengths."""
+        lengths = np.array([len(frame) for frame in self.frames], dtype="<u4")
+        return lengths.tobytes() + b"".join(self.frames)
 
     def images(self) -> list[NDArray[np.uint8]]:
         """All frames, uint8 RGB (H, W, 3). Raises ValueError where one is damaged."""

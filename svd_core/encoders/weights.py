@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from svd_core.encoders import conversion
@@ -250,6 +251,13 @@ def digest(path: Path) -> str:
         with files[0].open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     return hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
+
+
+@cache
+def described(name: str) -> str:
+    """Weights that are the user's own as `name@revision`. Raises as `locate` does."""
+    path = locate(name)
+    return f"{model_name(path)}@{revision(path)}"
 
 
 def revision(path: Path) -> str:

@@ -26,15 +26,14 @@ def curated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty clips in two shards, one kept as training windows and one with frames; names that HTML minds."""
     folder = tmp_path_factory.mktemp("clips of <mine>")
     (folder / "shards").mkdir()
-    (folder / "frames").mkdir()
     rng = np.random.default_rng(0)
     windows = rng.integers(0, 256, (CLIPS, 4, 16, 24, 3), dtype=np.uint8)
     half = CLIPS // 2
     samples = [Sample(f"{row:03d}", windows[row], {}) for row in range(half)]
     places = write_shard(folder / "shards" / "0.tar", samples, scratch=folder)
-    views = {f"{row:03d}": View.of(list(windows[row])).frames for row in range(half, CLIPS)}
+    views = {f"{row:03d}": View.of(list(windows[row])).to_bytes() for row in range(half, CLIPS)}
     frames = {"clip_id": list(views), "frames": list(views.values())}
-    pq.write_table(pa.table(frames), folder / "frames" / "1.parquet")
+    pq.write_table(pa.table(frames), folder / "shards" / "1.frames.parquet")
     rows = [
         {"clip_id": f"{row:03d}", "source": EVIL, "start_s": row * 2.0, "end_s": row * 2.0 + 2, "caption": EVIL,
          "motion": None if row == 7 else row / 10, "text_area": 0.0, "aesthetics": -float(row % 9),

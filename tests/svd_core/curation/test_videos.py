@@ -159,7 +159,7 @@ def test_the_same_again_makes_nothing_and_a_new_video_makes_its_own_unit(
     monkeypatch.setattr(units, "VIDEOS_PER_UNIT", 1)
     made: list[str] = []
     make = videos.make_unit
-    monkeypatch.setattr(videos, "make_unit", lambda *a: made.append(a[2].name) or make(*a))
+    monkeypatch.setattr(videos, "make_unit", lambda *a: made.append(a[1].name) or make(*a))
     out = tmp_path / "out"
     curate_videos(SETTINGS, str(few), out)
     before, all_units = digests(out), len(made)
@@ -184,7 +184,8 @@ def test_units_of_former_sources_are_dropped(few: Path, tmp_path: Path, monkeypa
         (few / f"{number}.mp4").unlink()
     assert curate_videos(SETTINGS, str(few), tmp_path / "out").height == 2
     shards = {path.name for path in (tmp_path / "out" / "shards").iterdir()}
-    assert shards == {"notes.txt", *(f"0-0.{kind}" for kind in ("tar", "json", "clips.parquet", "transitions.parquet"))}
+    tables = (f"{table}.parquet" for table in ("clips", "frames", "scores", "transitions"))
+    assert shards == {"notes.txt", *(f"0-0.{kind}" for kind in ("tar", "json", *tables))}
 
 
 def test_sharding_depends_on_identifiers_alone(few: Path, tmp_path: Path) -> None:
@@ -216,13 +217,7 @@ def test_a_full_disk_is_no_fault_of_a_video(few: Path, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(clips.Cutter, "copy", full)
     with pytest.raises(OSError, match="No space left"):
-        clips.curate_video(SETTINGS, units_weights(), list_videos(str(few))[0], tmp_path, beat=lambda: None)
-
-
-def units_weights() -> Path:
-    from svd_core.encoders.weights import locate
-
-    return locate("ppocr_det")
+        clips.curate_video(SETTINGS, list_videos(str(few))[0], tmp_path, beat=lambda: None)
 
 
 def test_duplicates_and_unreadable_urls_are_rows(few: Path, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import cv2
 import drawn
 import numpy as np
@@ -22,6 +24,14 @@ def test_large_frames_are_reduced_and_short_clips_repeat() -> None:
 
 def test_the_same_frames_give_the_same_bytes() -> None:
     assert View.of(list(drawn.shot(3))) == View.of(list(drawn.shot(3)))
+
+
+@pytest.mark.parametrize("change", [lambda content: content[:-1], lambda content: content + b"0", lambda _: b""])
+def test_bytes_are_read_back_whole_or_not_at_all(change: Callable[[bytes], bytes]) -> None:
+    content = View.of(list(drawn.shot(3))).to_bytes()
+    assert View.from_bytes(content) == View.of(list(drawn.shot(3)))
+    with pytest.raises(ValueError, match="expected 9 frames"):
+        View.from_bytes(change(content))
 
 
 def test_a_damaged_frame_is_told() -> None:
