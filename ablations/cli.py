@@ -112,6 +112,30 @@ def curate(
         curate(source, out, workers, annotations, **cutting)
 
 
+@app.command(name="filter")
+def filter_clips(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with `clips.parquet`.")],
+    keep: Annotated[Path, typer.Option(help="A YAML file of predicates, as `subset.keep` of a spec.")],
+    out: Annotated[Path | None, typer.Option(help="Where the subset goes (default DIR/subset).")] = None,
+) -> None:
+    """Choose clips by their scores: write a subset (a view) and show what each predicate removes. Decodes nothing."""
+    from ablations.clips import filter_table
+
+    filter_table(folder, keep, out or folder / "subset")
+
+
+@app.command()
+def inspect(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with `clips.parquet`.")],
+    subset: Annotated[Path | None, typer.Option(help="Thresholds to draw: a subset (default DIR/subset).")] = None,
+    out: Annotated[Path | None, typer.Option(help="The page to write (default DIR/inspect.html).")] = None,
+) -> None:
+    """Write a page of score histograms, the funnel, and clips at the lowest, middle and highest of every score."""
+    from ablations.clips import write_page
+
+    write_page(folder, subset, out or folder / "inspect.html")
+
+
 @app.command()
 def score(
     real: Annotated[Path, typer.Option(help="Folder of real videos.")],
@@ -138,36 +162,6 @@ def score(
 ) -> None:
     """Score any folder of videos against another: no spec, no run. Features are kept and never computed twice."""
     from ablations.score import request, run
-
-
-@app.command(name="filter")
-def filter_clips(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with `clips.parquet`.")],
-    keep: Annotated[Path, typer.Option(help="A YAML file of predicates, as `subset.keep` of a spec.")],
-    out: Annotated[Path | None, typer.Option(help="Where the subset goes (default DIR/subset).")] = None,
-) -> None:
-    """Choose clips by their scores: write a subset (a view) and show what each predicate removes. Decodes nothing."""
-    from ablations.clips import filter_table
-
-    filter_table(folder, keep, out or folder / "subset")
-
-
-@app.command()
-def inspect(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with `clips.parquet`.")],
-    subset: Annotated[Path | None, typer.Option(help="Thresholds to draw: a subset (default DIR/subset).")] = None,
-    out: Annotated[Path | None, typer.Option(help="The page to write (default DIR/inspect.html).")] = None,
-) -> None:
-    """Write a page of score histograms, the funnel, and clips at the lowest, middle and highest of every score."""
-    from ablations.clips import write_page
-
-    write_page(folder, subset, out or folder / "inspect.html")
-
-
-@app.command(name="list")
-def list_specs() -> None:
-    """List the packaged specs, scales and clusters."""
-    from ablations.run import show_list
 
     asked = request(real, generated, metrics, protocol, (frames, stride, clips), fps, size, prompts, device)
     run(asked, out, as_json=json)

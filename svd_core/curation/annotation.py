@@ -67,8 +67,8 @@ class Annotator:
             "text_area": over_frames(text.mean(axis=(1, 2)), s.text_over_frames),
             "fingerprint": duplicates.fingerprint(frames).tobytes(),
         }
-        if self.laion is not None:
-            row["aesthetics"] = _combined(self._laion_scores(frames), s.aesthetics_over_frames)
+        if self.laion is not None and self.clip is not None:
+            row["aesthetics"] = _combined(_laion_scores(self.clip, self.laion, frames), s.aesthetics_over_frames)
         else:
             pairs = zip(frames, text, strict=True)
             row["looks"] = np.concatenate([aesthetics.measures(frame, covered) for frame, covered in pairs]).tolist()
@@ -77,13 +77,6 @@ class Annotator:
         if self.clip is not None and s.alignment == "clip" and said:
             row["alignment"] = over_frames(alignment(self.clip, frames, said), s.alignment_over_frames)
         return row
-
-    def _laion_scores(self, frames: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
-        import torch
-
-        images = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
-        scores: NDArray[np.float64] = self.laion(self.clip.embed_images(images)).numpy().astype(np.float64)
-        return scores
 
 
 def methods(settings: AnnotationSettings) -> dict[str, str]:
@@ -110,5 +103,13 @@ def methods(settings: AnnotationSettings) -> dict[str, str]:
     }
 
 
+def _laion_scores(clip: ImageTextEncoder, head: Any, frames: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    import torch
+
+    images = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+    scores: NDArray[np.float64] = head(clip.embed_images(images)).numpy().astype(np.float64)
+    return scores
+
+
 def _combined(scores: NDArray[np.float64], how: aesthetics.OverFrames) -> float:
-    return float({"best": np.max, "mean": np.mean, "worst": np.min}[how](scores))
+    return float(scores.max() if how == "best" else scores.min() if how == "worst" else scores.mean())

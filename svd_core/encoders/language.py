@@ -19,7 +19,7 @@ class LanguageModel:
         """From `path` with safetensors, `config.json` and the tokenizer's files."""
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, padding_side="left")
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        model = AutoModelForCausalLM.from_pretrained(path, local_files_only=True, use_safetensors=True)
+        model: Any = AutoModelForCausalLM.from_pretrained(path, local_files_only=True, use_safetensors=True)
         return cls(model.to(device), tokenizer)
 
     @torch.inference_mode()

@@ -27,7 +27,7 @@ class VideoBlip:
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> Self:
         """From `path` with safetensors, `config.json`, the tokenizer's files and `preprocessor_config.json`."""
-        model = Blip2ForConditionalGeneration.from_pretrained(path, local_files_only=True, use_safetensors=True)
+        model: Any = Blip2ForConditionalGeneration.from_pretrained(path, local_files_only=True, use_safetensors=True)
         return cls(
             model.to(device),
             AutoTokenizer.from_pretrained(path, local_files_only=True),

@@ -154,7 +154,6 @@ TABLE = {
         ),
         Weights(
             name="clip_l14",
-<<<<<<< HEAD
             serves="CLIP ViT-L/14 (Radford et al. 2021), a folder in transformers' format",
             licence="MIT",
             file="clip-vit-large-patch14",
@@ -168,11 +167,6 @@ TABLE = {
             licence="Apache-2.0",
             file="dino-vitb16",
             hub="facebook/dino-vitb16",
-=======
-            serves="curation's alignment and LAION aesthetics: CLIP ViT-L/14, a folder in transformers' format",
-            licence="MIT",
-            file="clip-vit-large-patch14",
-            hub="openai/clip-vit-large-patch14",
         ),
         Weights(
             name="laion_aesthetics",
@@ -205,7 +199,6 @@ TABLE = {
             serves="merged captions: any causal language model of the user's, a folder in transformers' format",
             licence="the model's own",
             file="caption-llm",
->>>>>>> 3873737 (Filter clip tables of any size in batches; inspect them on a page; DIS, RAFT, LAION, captions, camera motion, near-duplicates)
         ),
     )
 }
