@@ -22,6 +22,7 @@ from svd_core.settings import AnnotationSettings
 
 VERSION = 1
 """Raised when the code of a score changes what it gives."""
+
 Row = dict[str, Any]
 
 
@@ -71,7 +72,8 @@ class Annotator:
             row["aesthetics"] = _combined(_laion_scores(self.clip, self.laion, frames), s.aesthetics_over_frames)
         else:
             pairs = zip(frames, text, strict=True)
-            row["looks"] = np.concatenate([aesthetics.measures(frame, covered) for frame, covered in pairs]).tolist()
+            looks = [aesthetics.measures(frame, covered, np.hypot) for frame, covered in pairs]
+            row["looks"] = np.concatenate(looks).tolist()
         row |= {"caption_image": caption.image, "caption_video": caption.video, "caption": caption.merged}
         said = [text for text in (caption.image, caption.video, caption.merged) if text]
         if self.clip is not None and s.alignment == "clip" and said:

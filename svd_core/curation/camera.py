@@ -21,10 +21,12 @@ BLOCK = 12
 """One corner at most in each square of so many pixels."""
 TEXTURE = 2e-4
 """Smallest eigenvalue of the gradients' covariance (levels 0 … 1 a pixel, squared) that makes a corner."""
-DRIFT = 0.7
-"""Pixels by which a corner tracked forwards and back may miss itself; also RANSAC's tolerance."""
-FOLLOWING = 0.5
-"""Share of the corners that must follow the camera."""
+DRIFT = 1.0
+"""Pixels by which a corner tracked forwards and back may miss itself."""
+TOLERANCE = 1.5
+"""Pixels by which a corner that follows the camera may miss the fit: one per cent of the shortest side."""
+FOLLOWING = 0.3
+"""Share of the corners that must follow the camera: a face that fills half of the picture leaves no more."""
 SIDES = 3
 """Edges of the picture (outer thirds) that must hold some of them."""
 STILL = 0.015
@@ -81,7 +83,7 @@ def camera_step(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Step | N
     good = np.all([forth, returned], axis=(0, 2)) & (np.linalg.norm(start - back, axis=1) < DRIFT)
     if good.sum() < 2 * SIDES:
         return None
-    transform, inliers = cv2.estimateAffinePartial2D(start[good], end[good], ransacReprojThreshold=DRIFT)
+    transform, inliers = cv2.estimateAffinePartial2D(start[good], end[good], ransacReprojThreshold=TOLERANCE)
     following = np.zeros(len(start), dtype=bool)
     following[good] = inliers.ravel().astype(bool)
     if transform is None or following.mean() < FOLLOWING or _sides(start[following], before.shape) < SIDES:

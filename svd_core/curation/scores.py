@@ -97,10 +97,7 @@ def _batches(ids: list[str]) -> Iterator[list[str]]:
 
 @cache
 def _annotator(settings: AnnotationSettings) -> Annotator:
-    return Annotator.load(settings, _device() if settings.captions == "models" else "cpu")
-
-
-def _device() -> str:
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(1)  # a process is the unit of parallel work
+    return Annotator.load(settings, "cuda" if torch.cuda.is_available() else "cpu")
