@@ -163,7 +163,7 @@ STAGES = {
         Stage("corpus", corpus, version=2),
         Stage("reference", reference, version=2),
         Stage("text_image_encoder", text_image_encoder, version=2),
-        Stage("curate", curate, weights=("ppocr_det",)),
+        Stage("curate", curate, version=2, weights=("ppocr_det",)),
         Stage("images", images),
         Stage("autoencoder", autoencoder, version=2),
         Stage("encode_images", encode_images),

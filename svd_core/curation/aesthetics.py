@@ -7,8 +7,7 @@ one. Raw measures are taken while decoding; the score exists only once the whole
 own score and is left out of this one: its letters are sharp and bright whatever the picture below looks like.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -24,17 +23,12 @@ WINDOW = 9
 """Side, in pixels, of the neighbourhood that an edge's contrast is taken from."""
 
 
-def measures(
-    frame: NDArray[np.uint8], text: NDArray[np.uint8], length: Callable[..., Any] = cv2.magnitude
-) -> NDArray[np.float64]:
+def measures(frame: NDArray[np.uint8], text: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Raw measures, in the order of `MEASURES`, of an RGB frame (H, W, 3) outside of its text.
 
     `text` is 1 where text is, 0 elsewhere, of any size; a frame full of text is measured whole. White point: how bright
     the brightest channel gets. Veil: how dark the darkest channel gets (haze, fading, overexposure lift it). Acutance:
     log of the steepest slope, as a share of the contrast of its edge. Noise: log of detail in the flattest areas.
-
-    `length` gives the length of slopes: OpenCV's depends on where in memory the frame lies, by its last bit in a few
-    pixels, and so does acutance; `np.hypot` does not. The embedded corpus was scored with OpenCV's.
     """
     small = _reduced(frame)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
@@ -46,7 +40,7 @@ def measures(
         [
             _percentile(cv2.max(cv2.max(red, green), blue)[outside], 97),
             _percentile(cv2.min(cv2.min(red, green), blue)[outside], 5),
-            np.log(_percentile(_edge_slopes(grey, length)[outside], 99.5) + 0.01),
+            np.log(_percentile(_edge_slopes(grey)[outside], 99.5) + 0.01),
             np.log(_percentile(_detail(grey)[outside], 30) + 1.0),
         ]
     )
@@ -76,12 +70,15 @@ def _reduced(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def _edge_slopes(grey: cv2.typing.MatLike, length: Callable[..., Any]) -> NDArray[np.float32]:
-    """Slope per pixel as a share of the contrast nearby: about 0.5 at a hard edge, whatever its height."""
+def _edge_slopes(grey: cv2.typing.MatLike) -> NDArray[np.float32]:
+    """Slope per pixel as a share of the contrast nearby: about 0.5 at a hard edge, whatever its height.
+
+    Not with `cv2.magnitude`: its last bit depends on where in memory the frame lies.
+    """
     across, down = (cv2.Sobel(grey, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
     window = np.ones((WINDOW, WINDOW), np.uint8)
     contrast = cv2.subtract(cv2.dilate(grey, window), cv2.erode(grey, window)).astype(np.float32)
-    slopes: NDArray[np.float32] = (length(across, down) / (contrast + 4)).astype(np.float32)
+    slopes: NDArray[np.float32] = (np.hypot(across, down) / (contrast + 4)).astype(np.float32)
     return slopes
 
 

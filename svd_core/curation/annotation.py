@@ -72,7 +72,7 @@ class Annotator:
             row["aesthetics"] = _combined(_laion_scores(self.clip, self.laion, frames), s.aesthetics_over_frames)
         else:
             pairs = zip(frames, text, strict=True)
-            looks = [aesthetics.measures(frame, covered, np.hypot) for frame, covered in pairs]
+            looks = [aesthetics.measures(frame, covered) for frame, covered in pairs]
             row["looks"] = np.concatenate(looks).tolist()
         row |= {"caption_image": caption.image, "caption_video": caption.video, "caption": caption.merged}
         said = [text for text in (caption.image, caption.video, caption.merged) if text]
