@@ -29,7 +29,7 @@ def environment(session: nox.Session) -> None:
             subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
         pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         session.log("Installing into .venv: the first time this takes some minutes and about 7 GB")
-        extras = ".[captions,clip,fid,multiview,dev]"
+        extras = ".[captions,fid,multiview,dev]"
         session.run(*pip, "--constraint", "constraints.txt", "--editable", extras, external=True)
         stamp.write_text(wanted)
     ablate(session, "weights", "fetch")

@@ -40,7 +40,7 @@ def _dynamic_degree() -> OfClip:
 
 
 def _clip_score() -> OfText:
-    from svd_core.encoders.clip import Clip as ClipEncoder  # here, because transformers is an extra
+    from svd_core.encoders.clip import Clip as ClipEncoder  # here, because transformers takes seconds to import
 
     encoder = ClipEncoder.load(weights.locate("clip"))
     return lambda clip, text: float(clip_scores(encoder, clip[None], [text])[0])

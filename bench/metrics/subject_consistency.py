@@ -21,7 +21,7 @@ def subject_consistency(videos: Videos) -> Result:
     preprocessing.
     Raises MissingWeights without DINO, ValueError for single frames and for other shapes, types and ranges.
     """
-    from svd_core.encoders.dino import Dino  # here, because transformers is an extra
+    from svd_core.encoders.dino import Dino  # here, because transformers takes seconds to import
 
     folder = weights.locate("dino")
     measure = partial(consistency, Dino.load(folder))
