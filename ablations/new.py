@@ -22,6 +22,7 @@ arms:                          # an arm says only what it changes, by STAGE.SETT
   #   subset.sample: {{match: moving}}
   # less_training:             # a multiple of what recipe and scale say
   #   pretrain_videos.samples: {{times: 0.5}}
+# family: [moving]             # arms that the verdict covers; by default all
 primary: fvd                   # the one metric that the verdict rests on, named before anything runs
 metrics: [fvd, fd_vgg16, toy_clip_score, dynamic_degree]
 # limits: ""                   # what the toy corpus cannot show, for results/README.md

@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -190,7 +191,11 @@ class NetworkSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """What image and video training share. Progress counts samples; the learning rate knows no horizon."""
+    """What image and video training share. Progress counts samples; the learning rate knows no horizon.
+
+    `caption_shares`: how often a sample reads the image, video and merged caption; null is the paper's 0.5, 0.25, 0.25.
+    Null is left out of what fingerprints hash, as the setting is younger than they are.
+    """
 
     samples: int = Field(40_960, ge=1)
     batch_size: int = Field(32, ge=1)
@@ -202,7 +207,15 @@ class TrainingSettings(Settings):
     clip_grad_norm: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     text_dropout: float = Field(0.1, ge=0, le=1)
+    caption_shares: tuple[float, float, float] | None = Field(None, exclude_if=lambda shares: shares is None)
     seed: int = 0
+
+    @field_validator("caption_shares")
+    @classmethod
+    def _shares(cls, shares: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
+        if shares is not None and (min(shares) < 0 or abs(sum(shares) - 1) > 1e-9):
+            raise ValueError(f"three shares of 0 or more that add up to 1 are needed, not to {sum(shares):g}")
+        return shares
 
     @model_validator(mode="after")
     def _whole_batches(self) -> Self:

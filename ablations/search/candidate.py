@@ -69,7 +69,8 @@ class Candidate:
 
     def part(self, keys: list[str], name: str) -> Graph:
         """The stages that these artifacts are made from, as the runs of one arm called `name`."""
-        nodes = {key: node for key, node in self.graph.nodes.items() if key in self.graph.closure(keys)}
+        way = self.graph.closure(keys)
+        nodes = {key: node for key, node in self.graph.nodes.items() if key in way}
         return Graph(nodes, {(name, 0): {str(number): key for number, key in enumerate(keys)}})
 
 

@@ -1,6 +1,7 @@
 """`ablate search`: the shared stages, the trials, the winner's retraining, and the report."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -37,9 +38,9 @@ def run_search(name: str, scale: str, cluster_name: str, trials: int | None, for
         console.print(f"[bold]{journal.study_name}[/] at scale {study.scale}: {study.file.question}", highlight=False)
         console.print(f"journal: {journal_path(study, store)}", highlight=False)
         make = maker(study, store, cluster)
-        make_shared(study, first, make)
+        make_shared(study, first, store, make)
         check_constraint(study, first, store)
-        say = lambda line: console.print(line, highlight=False)  # noqa: E731
+        say = partial(console.print, highlight=False, markup=False)
         Controller(study, journal, store, make, say).run(trials or study.file.trials)
         return conclude(study, journal, store, cluster_name, out)
 
@@ -61,14 +62,18 @@ def maker(study: Study, store: Store, cluster: LocalCluster) -> Callable[[Graph]
     return make
 
 
-def make_shared(study: Study, first: Candidate, make: Callable[[Graph], Outcome]) -> None:
-    """Make what every trial needs. If that fails every trial would: nothing is asked."""
+def make_shared(study: Study, first: Candidate, store: Store, make: Callable[[Graph], Outcome]) -> None:
+    """Make what every trial needs and is not there, or not whole. If that fails every trial would: nothing is asked."""
     needed = first.keys(-1) + (first.subset_keys() if study.file.kept_share else [])
     shared = set(first.part(needed, "all trials").nodes)
     for name, parameter in study.file.parameters.items():
         for end in parameter.ends:
             shared &= Candidate.of(study, {**study.file.incumbent, name: end}).graph.nodes.keys()
-    outcome = make(first.part(list(shared), "all trials"))
+    graph, swept = first.part(list(shared), "all trials"), Outcome()
+    launch.sweep(graph, store, swept)
+    for key, damage in swept.rebuilt.items():
+        console.print(f"[yellow]damaged artifact discarded, it will be made again[/]: {key}: {damage}", highlight=False)
+    outcome = make(graph)
     if outcome.failed:
         key, (reason, log) = next(iter(outcome.failed.items()))
         raise RunError(f"{key}, which every trial needs, failed: {reason} (log: {log})")

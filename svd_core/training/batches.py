@@ -46,7 +46,7 @@ def draw(settings: TrainingSettings, stage: Stage, index: int, shape: tuple[int,
     """Choices of sample `index`, whose clip has latents of `shape` (T, C, h, w)."""
     rng = sample_rng(settings.seed, stage, index)
     normal = float(rng.standard_normal())
-    caption = int(rng.choice(len(CAPTION_SHARES), p=CAPTION_SHARES))
+    caption = int(rng.choice(len(CAPTION_SHARES), p=settings.caption_shares or CAPTION_SHARES))
     drops_text = bool(rng.random() < settings.text_dropout)
     frame = int(rng.integers(shape[0]))
     noise = rng.standard_normal(shape[1:] if stage == "pretrain_images" else shape, np.float32)

@@ -90,8 +90,8 @@ def test_a_damaged_artifact_is_said_and_made_again(smoke, tmp_path):
 def test_a_fourth_arm_runs_only_its_own_stages(smoke, tmp_path):
     folder = copy_of(smoke, tmp_path)
     text = (HOME / "specs" / "data_curation.yaml").read_text()
-    arm = "  fourth: {pretrain_videos.p_mean: 0.5}\nprimary: fvd"
-    (folder / "data_curation.yaml").write_text(text.replace("primary: fvd", arm))
+    arm = "  fourth: {pretrain_videos.p_mean: 0.5}\nfamily: "
+    (folder / "data_curation.yaml").write_text(text.replace("family: ", arm))
     done = ablate(folder, "run", "data_curation.yaml", "--scale", "smoke", "--out", "results")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n9 stages to run" in done.stdout  # three seeds of training, sampling, scoring

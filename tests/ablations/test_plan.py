@@ -11,7 +11,7 @@ from ablations.stages import STAGES
 ARM = """
   fourth:
     subset.keep: {motion: {drop_lowest: 0.5}}
-primary: fvd"""
+family:"""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_the_filtering_and_the_scoring_encoder_differ(spec):
 
 def test_a_fourth_arm_adds_only_its_own_stages(spec, edited):
     before = plan(spec).nodes
-    after = plan(edited("\nprimary: fvd", ARM)).nodes
+    after = plan(edited("\nfamily:", ARM)).nodes
     assert set(before) < set(after)
     new = [after[key].stage for key in set(after) - set(before)]
     assert sorted(new) == sorted(["subset"] + ["pretrain_videos", "sample", "score"] * 3)

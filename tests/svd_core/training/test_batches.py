@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ def clips(latents: Path) -> EncodedClips:
     return read_encoded(latents)
 
 
-def settings(batch_size: int = 4, **changes: float) -> VideoPretrainingSettings:
+def settings(batch_size: int = 4, **changes: Any) -> VideoPretrainingSettings:
     return VideoPretrainingSettings(samples=8 * batch_size, batch_size=batch_size, **changes)
 
 
@@ -54,6 +55,23 @@ def test_captions_and_text_dropout_come_in_their_shares() -> None:
     captions = torch.bincount(torch.tensor([drawn.caption for drawn in draws])) / len(draws)
     assert captions.tolist() == pytest.approx([0.5, 0.25, 0.25], abs=0.025)  # 3 standard errors
     assert sum(drawn.drops_text for drawn in draws) / len(draws) == pytest.approx(0.1, abs=0.015)
+
+
+def test_caption_shares_change_the_caption_and_no_other_draw() -> None:
+    plain, merged = settings(), settings(caption_shares=(0.0, 0.25, 0.75))
+    pairs = [[draw(s, "pretrain_videos", index, (3, 1, 1, 1)) for s in (plain, merged)] for index in range(4000)]
+    captions = torch.bincount(torch.tensor([drawn.caption for _, drawn in pairs]), minlength=3) / len(pairs)
+    assert captions.tolist() == pytest.approx([0.0, 0.25, 0.75], abs=0.025)
+    for one, other in pairs[:100]:
+        assert (one.normal, one.drops_text, one.frame) == (other.normal, other.drops_text, other.frame)
+        assert torch.equal(one.noise, other.noise)
+
+
+def test_no_caption_shares_are_no_part_of_the_settings_that_fingerprints_hash() -> None:
+    assert "caption_shares" not in settings().model_dump(mode="json")
+    assert settings(caption_shares=(1.0, 0.0, 0.0)).model_dump(mode="json")["caption_shares"] == [1.0, 0.0, 0.0]
+    with pytest.raises(ValueError, match=r"add up to 1 are needed, not to 1\.5"):
+        settings(caption_shares=(0.5, 0.5, 0.5))
 
 
 @pytest.mark.parametrize(("rate", "any_text"), [(0.0, True), (1.0, False)])
