@@ -155,6 +155,7 @@ def score(
         Path | None, typer.Option(help="JSON file: names of generated videos and their prompts.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where the encoders run: cpu, cuda.")] = "cpu",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one a core; cuda: 1).")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where scores.json and per_clip.parquet go (default: store).")
     ] = None,
@@ -164,7 +165,7 @@ def score(
     from ablations.score import request, run
 
     asked = request(real, generated, metrics, protocol, (frames, stride, clips), fps, size, prompts, device)
-    run(asked, out, as_json=json)
+    run(asked, out, workers, as_json=json)
 
 
 @app.command()

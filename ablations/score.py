@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -16,6 +18,7 @@ from ablations.errors import AblateError
 from bench.folder_score import Request, Scored, score_folders
 from bench.metrics.protocols import protocol_named
 from bench.settings import ScoreSettings
+from svd_core.data.processes import worker_pool
 from svd_core.encoders.weights import WeightsError
 
 console = Console(soft_wrap=True)
@@ -57,15 +60,21 @@ def request(
         raise AblateError(str(error)) from error
 
 
-def run(request: Request, out: Path | None, *, as_json: bool) -> None:
+def run(request: Request, out: Path | None, workers: int | None, *, as_json: bool) -> None:
     """Score, write `scores.json` and `per_clip.parquet`, and print a table or the JSON."""
     store = Store()
+    workers = workers or (os.cpu_count() or 1 if request.device == "cpu" else 1)
+    if request.device == "cpu":
+        torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the workers: one thread each
     try:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
+        with ExitStack() as stack:
+            bar = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
             task = bar.add_task("scoring", total=None)
             scored = score_folders(
                 request,
                 store.folder("features"),
+                spread=stack.enter_context(worker_pool(workers)).map if workers > 1 else map,
                 progress=lambda done, total, **_: bar.update(task, completed=done, total=total),
             )
     except (ValueError, WeightsError, ImportError) as error:

@@ -3,13 +3,18 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from bench.features import Features
+from bench.features import ENCODERS, Features
 from bench.folders import Sampling, VideoFile
+from bench.metrics.protocols import Protocol
+from bench.metrics.videos import ClipEncoder
 from bench.settings import Encoder
 from svd_core.encoders import weights
 
@@ -46,6 +51,13 @@ class FeatureCache:
         except (OSError, ValueError):
             return None
 
+    def must_read(self, encoder: Encoder, sampling: Sampling, file: VideoFile) -> Features:
+        """As `read`, where they have just been written. Raises OSError if they are gone again."""
+        features = self.read(encoder, sampling, file)
+        if features is None:
+            raise OSError(f"features just written to {self.path(encoder, sampling, file)} cannot be read back")
+        return features
+
     def write(self, encoder: Encoder, sampling: Sampling, file: VideoFile, features: Features) -> None:
         """Keep a video's features; the file appears whole."""
         path = self.path(encoder, sampling, file)
@@ -54,3 +66,21 @@ class FeatureCache:
         with part.open("wb") as stream:
             np.lib.format.write_array(stream, features, allow_pickle=False)
         part.replace(path)
+
+
+def encode_file(sampling: Sampling, encoders: Sequence[Encoder], kept: FeatureCache, file: VideoFile) -> None:
+    """Keep the features of a video under those encoders of which they are missing; the video is decoded once."""
+    missing = [encoder for encoder in encoders if kept.read(encoder, sampling, file) is None]
+    fresh: dict[Encoder, list[Features]] = {encoder: [] for encoder in missing}
+    for clip in sampling.clips(file) if missing else ():
+        pixels = sampling.protocol.cropped(torch.from_numpy(clip).to(kept.device).float() / 255)
+        for encoder in missing:
+            fresh[encoder].append(network(encoder, sampling.protocol)(pixels).numpy())
+    for encoder, rows in fresh.items():
+        kept.write(encoder, sampling, file, np.concatenate(rows))
+
+
+@cache
+def network(encoder: Encoder, protocol: Protocol) -> ClipEncoder:
+    """The encoder, loaded once a process."""
+    return ENCODERS[encoder](protocol)

@@ -7,16 +7,16 @@ A video goes through an encoder once ever: features are kept by content (see `be
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 
-from bench.cached_features import FeatureCache
-from bench.features import ENCODERS, Features
-from bench.folders import Sampling, VideoFile, check_alike, open_folder
+from bench.cached_features import FeatureCache, encode_file
+from bench.features import Features
+from bench.folders import Sampling, Spread, VideoFile, check_alike, open_folder
 from bench.measures import OF_CLIPS, OF_PAIRS, OF_TEXTS, ClipValue, clip_values, partners
 from bench.metrics.distances import measured_distance
 from bench.metrics.protocols import PROTOCOLS, Protocol
@@ -71,9 +71,12 @@ class Scored:
         return json.dumps({**asked, **sampling, "scores": scores}, indent=1, allow_nan=False)
 
 
-def score_folders(request: Request, cache: Path, *, progress: Progress = silent) -> Scored:
+def score_folders(request: Request, cache: Path, *, spread: Spread = map, progress: Progress = silent) -> Scored:
     """
     Every metric of the request over whole folders; features come from `cache` or go there.
+
+    `spread` applies a function to every file: `map`, or that of a pool of processes, which changes no bit as each clip
+    goes through an encoder alone.
 
     Memory holds one clip, the features, and one value a clip and metric. Raises ValueError for unknown metrics and for
     folders that do not suit them or each other, VideoError (naming the file) for videos too short or damaged, and
@@ -92,13 +95,13 @@ def score_folders(request: Request, cache: Path, *, progress: Progress = silent)
 
     kept = FeatureCache(cache, request.device)
     theirs, ours = (
-        features_of(files, request.sampling(of_real), encoders, kept, tick=tick)
+        features_of(files, request.sampling(of_real), encoders, kept, spread=spread, tick=tick)
         for files, of_real in ((real, True), (generated, False))
     )
     rows: list[ClipValue] = []
     sampling = request.sampling(of_real=False)
     for name in single:
-        rows += clip_values(name, sampling, generated, real, request.texts, tick=tick)
+        rows += clip_values(name, sampling, generated, real, request.texts, spread=spread, tick=tick)
     per_clip = pl.DataFrame(rows, schema=SCHEMA, orient="row")
     clips = sum(len(sampling.starts(file)) for file in generated)
     size = request.size or request.protocol.crop or (generated[0].height, generated[0].width)
@@ -138,7 +141,11 @@ def check_sets(request: Request, real: Sequence[VideoFile], generated: Sequence[
             raise ValueError(f"{folder} holds {clips} clip, and a distance between sets needs at least 2 on each side")
     for name in request.metrics:
         if name in OF_PAIRS:
-            partners(real, generated)
+            sampling, partner = request.sampling(of_real=False), partners(real, generated)
+            for file in generated:
+                counts = [len(sampling.starts(side)) for side in (file, partner[file.name])]
+                if counts[0] != counts[1]:
+                    raise VideoError(file.path, f"has {counts[0]} clips, and {partner[file.name].path} has {counts[1]}")
         if name in OF_TEXTS:
             missing = [file for file in generated if file.name not in (request.texts or {})]
             if missing:
@@ -151,30 +158,20 @@ def features_of(
     encoders: Sequence[Encoder],
     kept: FeatureCache,
     *,
-    tick: Callable[[], None],
+    spread: Spread = map,
+    tick: Callable[[], None] = lambda: None,
 ) -> dict[Encoder, Features]:
     """Features (n, d) of a set under each encoder, in the files' order; each video is decoded at most once."""
-    networks = {}
-    found: dict[Encoder, list[Features]] = {encoder: [] for encoder in encoders}
-    for file in files if encoders else ():
-        known = {encoder: kept.read(encoder, sampling, file) for encoder in encoders}
-        missing = [encoder for encoder, features in known.items() if features is None]
-        for encoder in missing:
-            if encoder not in networks:
-                networks[encoder] = ENCODERS[encoder](sampling.protocol)
-        fresh: dict[Encoder, list[Features]] = {encoder: [] for encoder in missing}
-        for clip in sampling.clips(file) if missing else ():
-            pixels = sampling.protocol.cropped(torch.from_numpy(clip).to(kept.device).float() / 255)
-            for encoder in missing:
-                fresh[encoder].append(networks[encoder](pixels).numpy())
-        for encoder in encoders:
-            features = known[encoder]
-            if features is None:
-                features = np.concatenate(fresh[encoder])
-                kept.write(encoder, sampling, file, features)
-            found[encoder].append(features)
+    if not encoders:
+        return {}
+    missing = [file for file in files if any(kept.read(encoder, sampling, file) is None for encoder in encoders)]
+    for _ in range(len(files) - len(missing)):
         tick()
-    return {encoder: np.concatenate(rows) for encoder, rows in found.items()}
+    for _ in spread(partial(encode_file, sampling, tuple(encoders), kept), missing):
+        tick()
+    return {
+        encoder: np.concatenate([kept.must_read(encoder, sampling, file) for file in files]) for encoder in encoders
+    }
 
 
 def distance(name: str, ours: Features, theirs: Features, clips: int) -> Measured:

@@ -1,9 +1,10 @@
 """Folders of video files as sets of clips: what is in them, whether it can be compared, and one clip at a time."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ SAME_RATE = 1e-3
 """Frame rates closer than this, relatively, are one (30 and 29.97 are two)."""
 
 Pixels = NDArray[np.uint8]
+Spread = Callable[[Callable[["VideoFile"], Any], Sequence["VideoFile"]], Iterable[Any]]
+"""Applies a function to every file and gives the results in order: `map`, or a pool's."""
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,17 @@ The metrics of single clips by name, as `ablate score` calls them: one clip, its
 A new one is a line here and one in `bench.settings.METRICS`. Each entry makes its measure, loading what it needs.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.folders import Sampling, VideoFile
+from bench.folders import Sampling, Spread, VideoFile
 from bench.metrics.clip_score import clip_scores
 from bench.metrics.clip_similarity import cosines
 from bench.metrics.dynamic_degree import dynamic
@@ -86,21 +88,46 @@ def clip_values(
     real: Sequence[VideoFile],
     texts: Mapping[str, str] | None,
     *,
-    tick: Callable[[], None],
+    spread: Spread = map,
+    tick: Callable[[], None] = lambda: None,
 ) -> list[ClipValue]:
     """One metric's value of each generated clip. Raises VideoError, naming file and clip, where there is none."""
-    values = _values(name, sampling, partners(real, generated) if name in OF_PAIRS else {}, texts or {})
+    partner = partners(real, generated) if name in OF_PAIRS else {}
     rows: list[ClipValue] = []
-    for file in generated:
-        known = len(rows)
-        try:
-            rows.extend((file.name, number, name, value) for number, value in enumerate(values(file)))
-        except VideoError:
-            raise
-        except ValueError as error:
-            raise VideoError(file.path, f"clip {len(rows) - known}: {error}") from error
+    found = spread(partial(file_values, name, sampling, partner, texts or {}), generated)
+    for file, values in zip(generated, found, strict=True):
+        rows += [(file.name, number, name, value) for number, value in enumerate(values)]
         tick()
     return rows
+
+
+def file_values(
+    name: str, sampling: Sampling, partner: Mapping[str, VideoFile], texts: Mapping[str, str], file: VideoFile
+) -> list[float]:
+    """The values of one file's clips."""
+    clips = _clips(sampling, file)
+    beside: Iterable[Any] = repeat(None)
+    if name in OF_PAIRS:
+        beside = _clips(sampling, partner[file.name])
+    elif name in OF_TEXTS:
+        beside = repeat(texts[file.name])
+    values: list[float] = []
+    try:
+        values.extend(measure(name)(clip, other) for clip, other in zip(clips, beside, strict=False))
+    except VideoError:
+        raise
+    except ValueError as error:
+        raise VideoError(file.path, f"clip {len(values)}: {error}") from error
+    return values
+
+
+@cache
+def measure(name: str) -> Callable[[Clip, Any], float]:
+    """A metric's measure of a clip and what is beside it, loaded once a process."""
+    if name in OF_CLIPS:
+        of_clip = OF_CLIPS[name]()
+        return lambda clip, nothing: of_clip(clip)
+    return OF_PAIRS[name]() if name in OF_PAIRS else OF_TEXTS[name]()
 
 
 def partners(real: Sequence[VideoFile], generated: Sequence[VideoFile]) -> dict[str, VideoFile]:
@@ -113,20 +140,6 @@ def partners(real: Sequence[VideoFile], generated: Sequence[VideoFile]) -> dict[
             f"{len(generated)} generated, and {alone!r} is on one side only"
         )
     return {file.name: theirs[stem] for stem, file in ours.items()}
-
-
-def _values(
-    name: str, sampling: Sampling, partner: Mapping[str, VideoFile], texts: Mapping[str, str]
-) -> Callable[[VideoFile], Iterator[float]]:
-    """What yields the values of a file's clips, whatever it needs beside them: nothing, a prompt, the real clips."""
-    if name in OF_CLIPS:
-        of_clip = OF_CLIPS[name]()
-        return lambda file: map(of_clip, _clips(sampling, file))
-    if name in OF_TEXTS:
-        of_text = OF_TEXTS[name]()
-        return lambda file: (of_text(clip, texts[file.name]) for clip in _clips(sampling, file))
-    of_pair = OF_PAIRS[name]()
-    return lambda file: map(of_pair, _clips(sampling, file), _clips(sampling, partner[file.name]))
 
 
 def _clips(sampling: Sampling, file: VideoFile) -> Iterator[Clip]:

@@ -32,6 +32,10 @@ class VideoError(ValueError):
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path}: {what}")
         self.path = path
+        self.what = what
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, str]]:
+        return type(self), (self.path, self.what)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def store(tmp_path, monkeypatch):
 
 def score(folders, *options):
     sides = ["--real", str(folders / "real"), "--generated", str(folders / "generated")]
-    return CliRunner().invoke(app, ["score", *sides, *options])
+    return CliRunner().invoke(app, ["score", *sides, "--workers", "1", *options])
 
 
 def test_it_prints_json_and_keeps_scores_and_per_clip_values(folders, tmp_path):

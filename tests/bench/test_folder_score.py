@@ -8,12 +8,14 @@ import pytest
 from drawn_videos import write_videos
 
 from bench import measures
+from bench.cached_features import network
 from bench.features import ENCODERS, features
 from bench.folder_score import Request, score_folders
 from bench.folders import Sampling, open_folder
 from bench.metrics.distances import measured_distance
 from bench.metrics.frechet import frechet_distance
 from bench.metrics.protocols import PROTOCOLS
+from svd_core.data.processes import worker_pool
 from svd_core.data.video import VideoError
 from svd_core.encoders.weights import TABLE, MissingWeights, fetch
 
@@ -51,7 +53,16 @@ def counted(monkeypatch):
 
     for name, make in list(ENCODERS.items()):
         monkeypatch.setitem(ENCODERS, name, counting(name, make))
-    return seen
+    network.cache_clear()
+    yield seen
+    network.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def fresh_measures():
+    measures.measure.cache_clear()
+    yield
+    measures.measure.cache_clear()
 
 
 def clips_of(folder):
@@ -111,6 +122,33 @@ def test_metrics_of_one_encoder_share_its_forwards(request_, tmp_path, counted):
     assert "at least 4 samples" in scored.scores["fvd_extrapolated"].error
 
 
+@pytest.mark.slow
+def test_any_number_of_processes_gives_the_same_bits(request_, tmp_path):
+    alone = score_folders(request_, tmp_path / "alone")
+    with worker_pool(2) as pool:
+        together = score_folders(request_, tmp_path / "together", spread=pool.map)
+        with pytest.raises(VideoError, match=r"a\.mp4: stops decoding|a\.mp4: is damaged|a\.mp4: ends early"):
+            encode_in(pool, damaged(tmp_path / "damaged"), request_, tmp_path / "other")
+    assert together.scores == alone.scores
+    assert together.per_clip.equals(alone.per_clip)
+    kept = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.npy")} for name in ("alone", "together")
+    ]
+    assert kept[0] == kept[1]
+
+
+def encode_in(pool, folder, request, cache):
+    score_folders(replace(request, generated=folder), cache, spread=pool.map)
+
+
+def damaged(folder):
+    write_videos(folder, ["a.mp4", "b.mp4"])
+    data = bytearray((folder / "a.mp4").read_bytes())
+    data[200:900] = bytes(700)
+    (folder / "a.mp4").write_bytes(data)
+    return folder
+
+
 def test_progress_runs_from_start_to_end(request_, tmp_path):
     seen = []
     score_folders(request_, tmp_path, progress=lambda done, total, **_: seen.append((done, total)))
@@ -150,12 +188,8 @@ def test_one_video_is_too_few(request_, tmp_path):
 
 
 def test_a_video_damaged_in_the_middle_is_named(request_, tmp_path):
-    folder = write_videos(tmp_path / "damaged", ["a.mp4", "b.mp4"])
-    data = bytearray((folder / "b.mp4").read_bytes())
-    data[200:900] = bytes(700)
-    (folder / "b.mp4").write_bytes(data)
-    with pytest.raises(VideoError, match=r"b\.mp4"):
-        score_folders(replace(request_, generated=folder), tmp_path)
+    with pytest.raises(VideoError, match=r"a\.mp4"):
+        score_folders(replace(request_, generated=damaged(tmp_path / "damaged")), tmp_path)
 
 
 def test_pairs_are_matched_by_name(request_, tmp_path, monkeypatch):
@@ -167,6 +201,15 @@ def test_pairs_are_matched_by_name(request_, tmp_path, monkeypatch):
         score_folders(replace(request_, metrics=("dynamic_degree",)), tmp_path)
     same = score_folders(replace(request_, metrics=("dynamic_degree",), generated=request_.real), tmp_path)
     assert same.per_clip["value"].to_list() == [0.0] * 4
+
+
+def test_pairs_of_unequal_length_are_refused(request_, tmp_path, monkeypatch):
+    monkeypatch.setitem(measures.OF_PAIRS, "dynamic_degree", lambda: lambda a, b: 0.0)
+    monkeypatch.delitem(measures.OF_CLIPS, "dynamic_degree")
+    long = write_videos(tmp_path / "long", ["a.mp4", "b.mp4", "c.mp4", "deep/d.mp4"], frames=18)
+    asked = replace(request_, metrics=("dynamic_degree",), generated=long, protocol=replace(SHORT, clips_per_video=0))
+    with pytest.raises(VideoError, match=r"long/a\.mp4: has 2 clips, and .*real/a\.mp4 has 1"):
+        score_folders(asked, tmp_path)
 
 
 def test_prompts_are_asked_for_and_checked(request_, tmp_path, monkeypatch):
