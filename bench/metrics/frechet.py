@@ -1,5 +1,6 @@
 """The Fréchet distance of two feature sets taken as Gaussians (Dowson & Landau 1982; Heusel et al. 2017, eq. 6)."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,6 +12,9 @@ from torch import Tensor
 from bench.metrics.sets import feature_rows
 
 Floats = NDArray[np.float64]
+
+LARGE = 1024
+"""Dimensions from which ways are tried that are as exact where they work, but not always work: a third of the time."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,13 @@ class Gaussian:
     def of(cls, features: ArrayLike | Tensor, name: str = "x") -> Self:
         """
         Of features (n, d). For n <= d the factor is the centred features over √(n-1), so nothing is lost to rounding;
-        for larger n it comes from the eigenvectors of the covariance.
+        for larger n the covariance itself is factored.
         """
         rows = feature_rows(features, name)
         mean = rows.mean(0)
         factor = (rows - mean) / np.sqrt(len(rows) - 1)
         if len(rows) > rows.shape[1]:
-            return cls(mean, principal(factor.T @ factor, rows.shape[1]))
+            return cls(mean, factored(factor.T @ factor, rows.shape[1]))
         return cls(mean, factor)
 
 
@@ -49,7 +53,7 @@ def frechet_distance(x: ArrayLike | Tensor | Gaussian, y: ArrayLike | Tensor | G
     b = y if isinstance(y, Gaussian) else Gaussian.of(y, "y")
     if len(a.mean) != len(b.mean):
         raise ValueError(f"both sets need the same number of features, got {len(a.mean)} and {len(b.mean)}")
-    overlap = torch.linalg.svdvals(torch.from_numpy(a.factor @ b.factor.T)).sum().item()
+    overlap = nuclear_norm(a.factor @ b.factor.T)
     distance = np.sum((a.mean - b.mean) ** 2) + np.sum(a.factor**2) + np.sum(b.factor**2) - 2 * overlap
     return max(float(distance), 0.0)
 
@@ -70,8 +74,28 @@ def extrapolated_frechet_distance(x: ArrayLike | Tensor, y: ArrayLike | Tensor) 
     return float(2 * frechet_distance(rows_x, rows_y) - halves)
 
 
-def principal(covariance: Floats, rank: int) -> Floats:
-    """A factor (rank, d) of a covariance (d, d) that is known to have at most this rank."""
+def nuclear_norm(matrix: Floats) -> float:
+    """
+    The sum of singular values.
+
+    Of large matrices first from the eigenvalues of the square, a quarter of the time: rounding moves those by about
+    10 eps of the largest, so a root by that over twice the root. Where this could show in the twelfth digit of the sum,
+    it is not used.
+    """
+    if min(matrix.shape) > LARGE:
+        squares = np.linalg.eigvalsh(matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix)
+        noise = 10 * np.finfo(np.float64).eps * squares[-1]
+        roots = np.sqrt(np.maximum(squares, noise))
+        if np.sum(noise / (2 * roots)) < 1e-12 * np.sum(roots):
+            return float(np.sum(roots))
+    return float(torch.linalg.svdvals(torch.from_numpy(matrix)).sum().item())
+
+
+def factored(covariance: Floats, rank: int) -> Floats:
+    """A factor F (k, d), k <= rank, of a covariance FᵀF (d, d) that is known to have at most this rank."""
+    if rank == len(covariance) > LARGE:
+        with contextlib.suppress(np.linalg.LinAlgError):  # singular all the same
+            return np.linalg.cholesky(covariance).T
     variances, axes = np.linalg.eigh(covariance)
     factor = np.sqrt(np.maximum(variances, 0))[:, None] * axes.T
     return np.asarray(factor[len(factor) - rank :])

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from bench.metrics.frechet import Gaussian, principal
+from bench.metrics.frechet import Gaussian, factored
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Moments:
         if self.n < 2:
             raise ValueError(f"a covariance needs at least two samples, got {self.n}")
         covariance = (self.scatter / (self.n - 1)).cpu().numpy()
-        return Gaussian(self.mean.cpu().numpy(), principal(covariance, min(self.n - 1, len(self.mean))))
+        return Gaussian(self.mean.cpu().numpy(), factored(covariance, min(self.n - 1, len(self.mean))))
 
     def packed(self) -> Tensor:
         """All of it as one vector (1 + d + d²,), for channels that carry tensors."""

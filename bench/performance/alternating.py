@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from statistics import median
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 Work = Callable[[], Any]
@@ -12,8 +12,9 @@ def against(benchmark: Any, ours: Work, peers: Mapping[str, Work], rounds: int =
     """
     Time `ours` and each peer once a round, after one untimed call of each.
 
-    pytest-benchmark keeps our times; `extra_info` gets each peer's median seconds, and how many times longer than ours
-    that is.
+    Seconds are those that this process spends computing, on one thread: what others do on the machine hardly counts.
+    pytest-benchmark keeps our times (mark the test with `timer=process_time`); `extra_info` gets each peer's median
+    seconds, and how many times longer than ours that is.
     """
     for work in (ours, *peers.values()):
         work()
@@ -21,9 +22,9 @@ def against(benchmark: Any, ours: Work, peers: Mapping[str, Work], rounds: int =
 
     def let_peers_run() -> None:
         for name, peer in peers.items():
-            started = perf_counter()
+            started = process_time()
             peer()
-            seconds[name].append(perf_counter() - started)
+            seconds[name].append(process_time() - started)
 
     benchmark.pedantic(ours, setup=let_peers_run, rounds=rounds, iterations=1)
     own = benchmark.stats.stats.median
