@@ -9,6 +9,7 @@ tensor(151.3920, dtype=torch.float64)
 """
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -122,20 +123,16 @@ class FrechetInceptionDistance(FrechetDistance):
     """FID, clean-fid's, of every clip's first, middle and last frame (Inception is the user's)."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(inception(), d=2048, **settings)
+        super().__init__(_inception, d=2048, **settings)
+        _network("inception")
 
 
 class KernelInceptionDistance(KernelDistance):
     """KID on the same features as `FrechetInceptionDistance`."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(inception(), **settings)
-
-
-def _video_encoder(name: str) -> ClipEncoder:
-    protocol = protocol_named(name)
-    encode = i3d(protocol)
-    return lambda clip: encode(protocol.cropped(clip))
+        super().__init__(_inception, **settings)
+        _network("inception")
 
 
 class ClipMean(Metric):
@@ -162,3 +159,22 @@ class ClipMean(Metric):
     def compute(self) -> Tensor:
         """The mean over all clips, float64."""
         return dim_zero_cat(self.per_clip).mean()
+
+
+@cache
+def _network(name: str) -> ClipEncoder:
+    """Inception, or I3D under a protocol: one a process, so that metrics copy and pickle without it."""
+    return inception() if name == "inception" else i3d(protocol_named(name))
+
+
+def _video_encoder(protocol: str) -> ClipEncoder:
+    _network(protocol)  # missing weights and misspelt names are told at once
+    return partial(_encode_video, protocol)
+
+
+def _encode_video(protocol: str, clip: Tensor) -> Tensor:
+    return _network(protocol)(protocol_named(protocol).cropped(clip))
+
+
+def _inception(clip: Tensor) -> Tensor:
+    return _network("inception")(clip)

@@ -21,21 +21,22 @@ from svd_core.encoders.weights import TABLE, locate
 I3DName = Literal["i3d_k400", "i3d_torchscript"]
 
 
-def fvd(real: Videos, generated: Videos, *, protocol: str = "stylegan-v") -> Result:
+def fvd(real: Videos, generated: Videos, *, protocol: str = "stylegan-v", layer: str = "logits") -> Result:
     """
     Distance of two sets of videos, (N, T, 3, H, W) and (M, T, 3, H, W), floats in [0, 1]; every clip is used whole.
 
     Range [0, inf), lower is nearer. Arrays, tensors and iterables of clips (T, 3, H, W) are taken, which stream: only
     features are kept. The encoder runs where the clips are. `protocol` names how frames become I3D's 224 x 224 (see
     `bench.metrics.protocols`); each reproduces the original TensorFlow code on constant videos (all-zero against
-    all-one, 30 frames: 151.392). The value falls as N and M grow and depends on T: compare only like with like. Raises
+    all-one, 30 frames: 151.392). `layer` "pool" compares what the classifier sees instead of the logits, as some codes
+    do; the name says so. The value falls as N and M grow and depends on T: compare only like with like. Raises
     ValueError for fewer than 9 frames or 2 clips, and for other shapes, types and ranges.
     """
     chosen = protocol_named(protocol)
     (head, theirs), (other, ours) = _opened(real, "real"), _opened(generated, "generated")
     if len(head) != len(other):
         raise ValueError(f"both sets need the same number of frames, got {len(head)} and {len(other)}")
-    encode = clip_encoder(chosen)
+    encode = clip_encoder(chosen, layer=layer)
     x, y = (torch.cat([encode(chosen.cropped(clip)) for clip in clips]) for clips in (theirs, ours))
     for name, rows in (("real", x), ("generated", y)):
         if len(rows) < 2:
@@ -43,7 +44,7 @@ def fvd(real: Videos, generated: Videos, *, protocol: str = "stylegan-v") -> Res
     reference = Gaussian.of(x, "real")
     return Result(
         frechet_distance(y, reference),
-        name=f"FVD[i3d-k400, {chosen.name}]",
+        name=f"FVD[i3d-k400{'' if layer == 'logits' else f' {layer}'}, {chosen.name}]",
         n=len(y),
         n_reference=len(x),
         stderr=jackknife_stderr(y.numpy(), len(y), partial(frechet_distance, y=reference)),
@@ -52,13 +53,15 @@ def fvd(real: Videos, generated: Videos, *, protocol: str = "stylegan-v") -> Res
     )
 
 
-def clip_encoder(protocol: Protocol = PROTOCOLS["stylegan-v"], weights: I3DName = "i3d_k400") -> ClipEncoder:
-    """I3D's logits of a cropped clip, (1, 400), computed where the clip is."""
+def clip_encoder(
+    protocol: Protocol = PROTOCOLS["stylegan-v"], weights: I3DName = "i3d_k400", layer: str = "logits"
+) -> ClipEncoder:
+    """I3D's features of a cropped clip, (1, 400) for logits, computed where the clip is."""
     network = (I3D if weights == "i3d_k400" else I3DTorchScript).load(locate(weights))
 
     def encode(clip: Tensor) -> Tensor:
         frames = protocol.for_i3d(clip)
-        return network.to(clip.device).features(frames[None]).cpu()
+        return network.to(clip.device).features(frames[None], layer).cpu()
 
     return encode
 

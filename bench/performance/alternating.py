@@ -2,19 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from statistics import median
-from time import process_time
+from time import perf_counter
 from typing import Any
 
 Work = Callable[[], Any]
 
 
-def against(benchmark: Any, ours: Work, peers: Mapping[str, Work], rounds: int = 3) -> None:
+def against(
+    benchmark: Any,
+    ours: Work,
+    peers: Mapping[str, Work],
+    rounds: int = 3,
+    timer: Callable[[], float] = perf_counter,
+) -> None:
     """
     Time `ours` and each peer once a round, after one untimed call of each.
 
-    Seconds are those that this process spends computing, on one thread: what others do on the machine hardly counts.
-    pytest-benchmark keeps our times (mark the test with `timer=process_time`); `extra_info` gets each peer's median
-    seconds, and how many times longer than ours that is.
+    pytest-benchmark keeps our times; `extra_info` gets each peer's median seconds, and how many times longer than ours
+    that is. `timer` has to be that of the test's benchmark mark: with `process_time`, for work of one thread, what
+    others do on the machine hardly counts.
     """
     for work in (ours, *peers.values()):
         work()
@@ -22,9 +28,9 @@ def against(benchmark: Any, ours: Work, peers: Mapping[str, Work], rounds: int =
 
     def let_peers_run() -> None:
         for name, peer in peers.items():
-            started = process_time()
+            started = timer()
             peer()
-            seconds[name].append(process_time() - started)
+            seconds[name].append(timer() - started)
 
     benchmark.pedantic(ours, setup=let_peers_run, rounds=rounds, iterations=1)
     own = benchmark.stats.stats.median

@@ -18,13 +18,14 @@ SIDE = 224
 MIN_FRAMES = 9
 """With fewer, fewer than the two frames that the last average pool spans are left."""
 
+LAYERS = {"logits": 400, "pool": 1024}
+"""What `features` can give, with its dimensions: FVD's logits, or what the classifier sees."""
+
 Kernels = dict[str, Tensor]
 
 
 class I3D(nn.Module):
     """Frozen I3D. Build it with `load`; on a CPU, clips go through one at a time, so no clip sees its neighbours."""
-
-    dim = 400
 
     def __init__(self, kernels: Kernels) -> None:
         super().__init__()
@@ -46,17 +47,21 @@ class I3D(nn.Module):
         return cls(_fold_batch_norm(load_file(path))).eval()
 
     @torch.inference_mode()
-    def features(self, videos: Tensor) -> Tensor:
+    def features(self, videos: Tensor, layer: str = "logits") -> Tensor:
         """Logits (N, 400) of float videos (N, T, 3, H, W) in [0, 1], T at least 9, any H and W.
+
+        Another layer of `LAYERS` on request. Raises ValueError for layers and shapes that there are not.
 
         Frames are resized to 224 x 224 bilinearly with half-pixel centres, without antialiasing and without keeping the
         aspect ratio, and scaled to [-1, 1]: what the PyTorch ports of FVD since StyleGAN-V do.
         """
         if videos.ndim != 5 or videos.shape[2] != 3 or videos.shape[1] < MIN_FRAMES:
             raise ValueError(f"I3D needs videos (N, T >= {MIN_FRAMES}, 3, H, W), got {tuple(videos.shape)}")
-        return torch.cat([self._logits(video) for video in videos])
+        if layer not in LAYERS:
+            raise ValueError(f"I3D gives no layer {layer!r}; there are {', '.join(LAYERS)}")
+        return torch.cat([self._row(video, layer) for video in videos])
 
-    def _logits(self, video: Tensor) -> Tensor:
+    def _row(self, video: Tensor, layer: str) -> Tensor:
         frames = F.interpolate(video * 2 - 1, (SIDE, SIDE), mode="bilinear", align_corners=False)
         x = _pool_space(self.stem(_stem_windows(frames)))
         x = _pool_space(self.conv_2c(self.conv_2b(x)))
@@ -68,12 +73,14 @@ class I3D(nn.Module):
         x = _pool_time(F.max_pool2d(x, 2, 2), window=2)
         for mixed in self.mixed_5:
             x = mixed(x)
-        return self._head(x)
+        return self._head(x, layer)
 
-    def _head(self, x: Tensor) -> Tensor:
-        """Average pool over 2 x 7 x 7, the classifier, and the mean over the remaining time steps."""
+    def _head(self, x: Tensor, layer: str) -> Tensor:
+        """Average pool over 2 x 7 x 7, the classifier for logits, and the mean over the remaining time steps."""
         means = x.mean((2, 3))
         pooled = (means[1:] + means[:-1]) / 2
+        if layer == "pool":
+            return pooled.mean(0, keepdim=True)
         return F.linear(pooled, self.logits_weight, self.logits_bias).mean(0, keepdim=True)
 
 

@@ -19,8 +19,6 @@ from svd_core.encoders.i3d import MIN_FRAMES, SIDE
 class I3DTorchScript:
     """Frozen TorchScript I3D. Build it with `load`."""
 
-    dim = 400
-
     def __init__(self, network: torch.nn.Module) -> None:
         self.network = network.eval()
 
@@ -43,10 +41,16 @@ class I3DTorchScript:
         return self
 
     @torch.inference_mode()
-    def features(self, videos: Tensor) -> Tensor:
-        """Logits (N, 400) of float videos (N, T, 3, H, W) in [0, 1], T at least 9, stretched as `I3D.features` does."""
+    def features(self, videos: Tensor, layer: str = "logits") -> Tensor:
+        """
+        Logits (N, 400) of float videos (N, T, 3, H, W) in [0, 1], T at least 9, stretched as `I3D.features` does.
+
+        Raises ValueError for other layers, of which the file gives none, and other shapes.
+        """
         if videos.ndim != 5 or videos.shape[2] != 3 or videos.shape[1] < MIN_FRAMES:
             raise ValueError(f"I3D needs videos (N, T >= {MIN_FRAMES}, 3, H, W), got {tuple(videos.shape)}")
+        if layer != "logits":
+            raise ValueError(f"i3d_torchscript.pt gives no layer {layer!r}; there is only logits")
         rows = []
         for video in videos:
             frames = F.interpolate(video * 2 - 1, (SIDE, SIDE), mode="bilinear", align_corners=False)

@@ -15,6 +15,8 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 BLOCKS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 """torchvision's indices of the convolutions in `vgg16().features`; a 2 x 2 max pool stands between blocks."""
+LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+"""The last activation of each block."""
 
 
 class VGG16(nn.Module):
@@ -34,16 +36,20 @@ class VGG16(nn.Module):
         return cls(load_file(path)).eval()
 
     @torch.inference_mode()
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor, layer: str = "relu5_3") -> Tensor:
         """Activations (N, 512) after relu5_3, averaged over the picture, of float images (N, 3, H, W) in [0, 1].
+
+        Another layer of `LAYERS` on request. Raises ValueError for layers and shapes that there are not.
 
         Images are resized to 64 x 64 bilinearly (half-pixel centres, no antialiasing) and normalised as for ImageNet.
         """
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"VGG16 needs images (N, 3, H, W), got {tuple(images.shape)}")
+        if layer not in LAYERS:
+            raise ValueError(f"VGG16 gives no layer {layer!r}; there are {', '.join(LAYERS)}")
         x = F.interpolate(images, (SIDE, SIDE), mode="bilinear", align_corners=False)
         x = ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        for number, block in enumerate(self.blocks):
+        for number, block in enumerate(list(self.blocks)[: LAYERS.index(layer) + 1]):
             if number:
                 x = F.max_pool2d(x, 2)
             for convolution in block.children():

@@ -1,4 +1,5 @@
 import os
+import pickle
 
 import pytest
 import torch
@@ -7,8 +8,14 @@ import torch.multiprocessing as mp
 
 from bench import metrics
 from bench.metrics import frechet_distance, kernel_distance, psnr, temporal_flicker
-from bench.metrics.accumulated import ClipMean, FrechetDistance, FrechetVideoDistance, KernelDistance
-from svd_core.encoders.weights import fetch
+from bench.metrics.accumulated import (
+    ClipMean,
+    FrechetDistance,
+    FrechetInceptionDistance,
+    FrechetVideoDistance,
+    KernelDistance,
+)
+from svd_core.encoders.weights import MissingWeights, fetch
 
 D = 12
 
@@ -88,10 +95,16 @@ def test_inputs_are_checked_as_everywhere():
 def test_video_distance_equals_fvd():
     fetch("i3d_k400")
     videos = torch.rand(2, 2, 9, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    metric = FrechetVideoDistance(protocol="centre-crop")
+    metric = pickle.loads(pickle.dumps(FrechetVideoDistance(protocol="centre-crop")))  # noqa: S301
     for number, batch in enumerate(videos):
         metric.update(batch, real=number == 0)
     assert metric.compute().item() == pytest.approx(metrics.fvd(*videos, protocol="centre-crop"), rel=1e-9)
+
+
+def test_missing_weights_are_told_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("ABLATE_WEIGHTS", str(tmp_path))
+    with pytest.raises(MissingWeights, match=r"inception-2015-12-05\.pt"):
+        FrechetInceptionDistance()
 
 
 def test_the_public_names_are_all_there():

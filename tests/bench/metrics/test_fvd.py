@@ -72,6 +72,11 @@ def test_too_few_frames_are_refused():
         fvd(np.zeros((2, 8, 3, 8, 8)), np.zeros((2, 8, 3, 8, 8)))
 
 
+def test_a_layer_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="I3D gives no layer 'mixed_5c'; there are logits, pool"):
+        fvd(noise(2), noise(2), layer="mixed_5c")
+
+
 def test_a_misspelt_protocol_is_refused():
     with pytest.raises(ValueError, match="did you mean 'unterthiner'"):
         fvd(noise(2), noise(2), protocol="unterthiner2018")

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from bench.performance.plain_i3d import plain_i3d
-from svd_core.encoders.i3d import I3D
+from svd_core.encoders.i3d import I3D, LAYERS
 from svd_core.encoders.weights import fetch
 
 
@@ -50,6 +50,19 @@ def test_equals_the_network_written_with_3d_operators(network, path, frames):
     with torch.inference_mode():
         expected = plain_i3d(load_file(path), frames_224.transpose(0, 1)[None])
     torch.testing.assert_close(network.features(video), expected, atol=1e-4, rtol=0)
+
+
+def test_the_classifier_maps_pool_to_logits(network):
+    video = torch.rand(1, 9, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    pool = network.features(video, "pool")
+    assert pool.shape == (1, LAYERS["pool"])
+    logits = F.linear(pool, network.logits_weight, network.logits_bias)
+    torch.testing.assert_close(network.features(video), logits, atol=1e-4, rtol=0)
+
+
+def test_a_layer_that_is_not_there_is_refused_with_those_that_are(network):
+    with pytest.raises(ValueError, match="I3D gives no layer 'mixed_5c'; there are logits, pool"):
+        network.features(torch.zeros(1, 9, 3, 32, 32), "mixed_5c")
 
 
 def test_features_do_not_depend_on_the_batch(network):

@@ -29,6 +29,11 @@ def test_frames_come_resized_and_scaled(encoder):
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
+def test_other_layers_are_refused(encoder):
+    with pytest.raises(ValueError, match="no layer 'pool'; there is only logits"):
+        encoder.features(torch.zeros(1, 9, 3, 32, 32), "pool")
+
+
 def test_other_shapes_are_refused(encoder):
     with pytest.raises(ValueError, match=r"needs videos \(N, T >= 9, 3, H, W\), got"):
         encoder.features(torch.zeros(1, 8, 3, 32, 32))
