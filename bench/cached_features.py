@@ -16,6 +16,7 @@ from bench.folders import Sampling, VideoFile
 from bench.metrics.protocols import Protocol
 from bench.metrics.videos import ClipEncoder
 from bench.settings import Encoder
+from svd_core.data.video import VideoError
 from svd_core.encoders import weights
 
 VERSION = 1
@@ -69,11 +70,18 @@ class FeatureCache:
 
 
 def encode_file(sampling: Sampling, encoders: Sequence[Encoder], kept: FeatureCache, file: VideoFile) -> None:
-    """Keep the features of a video under those encoders of which they are missing; the video is decoded once."""
+    """
+    Keep the features of a video under those encoders of which they are missing; the video is decoded once.
+
+    Raises VideoError, naming the file, for frames that cannot be read or do not suit the protocol.
+    """
     missing = [encoder for encoder in encoders if kept.read(encoder, sampling, file) is None]
     fresh: dict[Encoder, list[Features]] = {encoder: [] for encoder in missing}
     for clip in sampling.clips(file) if missing else ():
-        pixels = sampling.protocol.cropped(torch.from_numpy(clip).to(kept.device).float() / 255)
+        try:
+            pixels = sampling.protocol.cropped(torch.from_numpy(clip).to(kept.device).float() / 255)
+        except ValueError as error:
+            raise VideoError(file.path, str(error)) from error
         for encoder in missing:
             fresh[encoder].append(network(encoder, sampling.protocol)(pixels).numpy())
     for encoder, rows in fresh.items():

@@ -103,7 +103,18 @@ def score_folders(request: Request, cache: Path, *, spread: Spread = map, progre
     for name in single:
         rows += clip_values(name, sampling, generated, real, request.texts, spread=spread, tick=tick)
     per_clip = pl.DataFrame(rows, schema=SCHEMA, orient="row")
-    clips = sum(len(sampling.starts(file)) for file in generated)
+    return Scored(request, scores_of(request, generated, ours, theirs, per_clip), per_clip)
+
+
+def scores_of(
+    request: Request,
+    generated: Sequence[VideoFile],
+    ours: Mapping[Encoder, Features],
+    theirs: Mapping[Encoder, Features],
+    per_clip: pl.DataFrame,
+) -> dict[str, Score]:
+    """Every metric of the request, from features and values a clip."""
+    clips = sum(len(request.sampling(of_real=False).starts(file)) for file in generated)
     size = request.size or request.protocol.crop or (generated[0].height, generated[0].width)
     scores = {}
     for name in request.metrics:
@@ -113,7 +124,7 @@ def score_folders(request: Request, cache: Path, *, spread: Spread = map, progre
         else:
             measured = finite_mean(per_clip.filter(pl.col("metric") == name))
         scores[name] = describe(name, request, measured, clips, f"{size[0]}x{size[1]}")
-    return Scored(request, scores, per_clip)
+    return scores
 
 
 def check_request(request: Request) -> None:

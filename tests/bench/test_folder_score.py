@@ -192,6 +192,12 @@ def test_a_video_damaged_in_the_middle_is_named(request_, tmp_path):
         score_folders(replace(request_, generated=damaged(tmp_path / "damaged")), tmp_path)
 
 
+def test_a_crop_that_does_not_fit_names_the_file(request_, tmp_path):
+    narrow = replace(SHORT, crop=(240, 640), name="wide")
+    with pytest.raises(VideoError, match=r"a\.mp4: protocol 'wide' cuts 240 x 640 .* only 360 wide"):
+        score_folders(replace(request_, metrics=("fd_vgg16",), protocol=narrow), tmp_path)
+
+
 def test_pairs_are_matched_by_name(request_, tmp_path, monkeypatch):
     monkeypatch.setitem(
         measures.OF_PAIRS, "dynamic_degree", lambda: lambda a, b: float(np.abs(a - b.astype(float)).mean())
