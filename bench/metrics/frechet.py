@@ -95,7 +95,7 @@ def factored(covariance: Floats, rank: int) -> Floats:
     """A factor F (k, d), k <= rank, of a covariance FᵀF (d, d) that is known to have at most this rank."""
     if rank == len(covariance) > LARGE:
         with contextlib.suppress(np.linalg.LinAlgError):  # singular all the same
-            return np.linalg.cholesky(covariance).T
+            return np.asarray(np.linalg.cholesky(covariance).T)
     variances, axes = np.linalg.eigh(covariance)
     factor = np.sqrt(np.maximum(variances, 0))[:, None] * axes.T
     return np.asarray(factor[len(factor) - rank :])
