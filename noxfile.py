@@ -100,6 +100,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def slurm(session: nox.Session) -> None:
+    """Start a SLURM cluster on this machine (as root, with Debian's packages), run its tests, take it down."""
+    environment(session)
+    python(session, "-m", "pytest", "tests/slurm", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""
     environment(session)

@@ -95,21 +95,22 @@ class Store:
         shutil.rmtree(self.artifact(key), ignore_errors=True)
 
     @contextlib.contextmanager
-    def claim(self, key: str, poll_s: float = 1.0) -> Iterator[None]:
+    def claim(self, key: str, poll_s: float = 1.0, lease_s: float = float("inf")) -> Iterator[int]:
         """
-        Hold the only right to work on a stage, waiting while another living process has it.
+        Hold the only right to work on a stage, waiting while another living process has it; gives the claim's number.
 
         Claims are numbered and the highest counts. A dead one is never removed but outnumbered: creating the next
-        number is atomic, so of several who find it dead only one succeeds.
+        number is atomic, so of several who find it dead only one succeeds. One that is older than `lease_s` counts as
+        dead if nobody here can tell.
         """
         while True:
             number, holder = self._holder(key)
-            if alive(holder):
+            if alive(holder) and not (elsewhere(holder) and self._age(key, number) > lease_s):
                 time.sleep(poll_s)
             elif self._take(key, number + 1):
                 break
         try:
-            yield
+            yield number + 1
         finally:
             for _, path in sorted(self._claims(key).items()):  # the own one, which is the highest, last
                 path.unlink(missing_ok=True)
@@ -117,6 +118,21 @@ class Store:
     def claimed(self, key: str) -> bool:
         """Whether a living process works on the stage just now."""
         return alive(self._holder(key)[1])
+
+    def outnumbered(self, key: str, number: int) -> bool:
+        """Whether another process took a claim over."""
+        return self._holder(key)[0] != number
+
+    def _age(self, key: str, number: int) -> float:
+        """Seconds since a claim was made, by the clock of the file server alone."""
+        probe = self.folder("claims") / f".age.{node()}.{os.getpid()}"
+        probe.touch()
+        try:
+            return probe.stat().st_mtime - (self.root / "claims" / f"{key}.{number}.json").stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+        finally:
+            probe.unlink(missing_ok=True)
 
     def _claims(self, key: str) -> dict[int, Path]:
         paths = (self.root / "claims").glob(f"{key}.*.json")
@@ -129,8 +145,9 @@ class Store:
     def _take(self, key: str, number: int) -> bool:
         """Create the claim whole or not at all: a link is atomic and fails if the name is taken."""
         path = self.folder("claims") / f"{key}.{number}.json"
-        own = path.with_name(f".{key}.{socket.gethostname()}.{os.getpid()}")
-        write_json(own, {"host": socket.gethostname(), "pid": os.getpid(), "started": process_start(os.getpid())})
+        own = path.with_name(f".{key}.{node()}.{os.getpid()}")
+        facts = {"host": node(), "pid": os.getpid(), "started": process_start(os.getpid())}
+        write_json(own, {**facts, "job": os.environ.get("SLURM_JOB_ID")})
         try:
             os.link(own, path)
         except FileExistsError:
@@ -140,13 +157,28 @@ class Store:
         return True
 
 
+def node() -> str:
+    """This machine's name: SLURM's for it inside a job."""
+    return os.environ.get("SLURMD_NODENAME", socket.gethostname())
+
+
+def elsewhere(claim: Mapping[str, Any]) -> bool:
+    """Whether a claim is another machine's, and of no SLURM job that could be asked for."""
+    return bool(claim) and claim["host"] != node() and not claim.get("job")
+
+
 def alive(claim: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote a claim lives. Another host's is believed: only that host could tell."""
+    """Whether the process that wrote a claim lives. Of another host's only SLURM can tell, if it was a job."""
     if not claim:
         return False
-    if claim["host"] != socket.gethostname():
+    if claim["host"] == node():
+        return bool(process_start(claim["pid"]) == claim["started"])
+    job = claim.get("job")
+    if job is None:
         return True
-    return bool(process_start(claim["pid"]) == claim["started"])
+    from ablations.slurm.queue import lives
+
+    return job != os.environ.get("SLURM_JOB_ID") and lives(job)  # our own job's claim is that of its last attempt
 
 
 def process_start(pid: int) -> int | None:

@@ -24,6 +24,7 @@ Cluster = Annotated[str, typer.Option(help="Resources: a packaged cluster or a Y
 Out = Annotated[
     Path | None, typer.Option(help="Where tables and plots go (default results/NAME; smoke: in the store).")
 ]
+Arms = Annotated[list[str] | None, typer.Option("--arm", help="Only this arm's own jobs (may be repeated).")]
 
 
 @app.command()
@@ -33,6 +34,7 @@ def run(
     cluster: Cluster = "local",
     out: Out = None,
     every: Annotated[bool, typer.Option("--all", help="Every packaged spec.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="On SLURM: follow the jobs until the report is there.")] = False,
 ) -> None:
     """Run an ablation and write its report. The same command again continues, or reuses what is there."""
     from ablations.run import run_spec
@@ -43,7 +45,7 @@ def run(
         from ablations.overview import run_all
 
         raise typer.Exit(run_all(scale, cluster))
-    raise typer.Exit(run_spec(spec, scale, cluster, out))
+    raise typer.Exit(run_spec(spec, scale, cluster, out, wait))
 
 
 @app.command()
@@ -64,14 +66,47 @@ def plan(spec: SpecName, scale: Scale = "laptop", cluster: Cluster = "local") ->
 
 @app.command()
 def status(
-    spec: SpecName,
+    spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="Which (default: all in the store).")] = None,
     scale: Scale = "laptop",
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    watch: Annotated[float | None, typer.Option(help="Again every so many seconds.", metavar="SECONDS")] = None,
 ) -> None:
-    """Show where each stage of an ablation stands."""
+    """Show where each stage of an ablation stands, on a cluster with its jobs."""
     from ablations.run import show_status
 
-    show_status(spec, scale, as_json_text=json)
+    show_status(spec, scale, as_json_text=json, watch_s=watch)
+
+
+@app.command()
+def cancel(spec: SpecName, scale: Scale = "laptop", arm: Arms = None) -> None:
+    """Take an ablation's jobs out of SLURM's queue. What they did is kept; `ablate run` continues it."""
+    from ablations.run import console
+    from ablations.slurm.commands import cancel as take_out
+
+    take_out(spec, scale, arm or [], console)
+
+
+@app.command()
+def retry(spec: SpecName, scale: Scale = "laptop", arm: Arms = None) -> None:
+    """Submit to SLURM again what failed, and what waits for it."""
+    from ablations.run import console
+    from ablations.slurm.commands import retry as submit_again
+
+    submit_again(spec, scale, arm or [], console)
+
+
+@app.command()
+def logs(
+    spec: SpecName,
+    stage: Annotated[str | None, typer.Argument(help="One kind of stage (default: what runs or failed).")] = None,
+    scale: Scale = "laptop",
+    arm: Arms = None,
+) -> None:
+    """Print the end of SLURM jobs' logs."""
+    from ablations.run import console
+    from ablations.slurm.commands import logs as show
+
+    show(spec, scale, stage, arm or [], console)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -135,11 +135,14 @@ def complaint(model: type[BaseModel], location: Place, details: Mapping[str, Any
 
 def fields_at(model: type[BaseModel], location: Place) -> list[str]:
     """The keys that are valid at `location` inside `model`."""
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         field = model.model_fields.get(str(part))
         inner = submodel(field.annotation) if field else None
-        if inner is None:
+        if field is None or inner is None:
             return []
+        if get_origin(field.annotation) is dict:  # of settings by name: the name is the next part
+            next(parts, None)
         model = inner
     return sorted(model.model_fields)
 

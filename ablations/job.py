@@ -8,14 +8,17 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from ablations.artifacts import Store, read_json, write_json
 from ablations.errors import RunError
+from ablations.failures import kind_of
 from ablations.plan import source_digest
 from ablations.stages import STAGES, Node
+from svd_core.progress import Progress
+from svd_core.training.interruption import Interrupted
 
 PACKAGES = (
     "torch",
@@ -28,6 +31,8 @@ PACKAGES = (
     "polars",
     "scenedetect-headless",
 )
+REVISION = "REVISION"
+"""File beside a copy of the code that says which commit it was."""
 REPORT_EVERY_S = 0.5
 LONGEST_ERROR = 300
 NICE = 5
@@ -43,15 +48,16 @@ def run_stages(root: Path, keys: list[str], polite: bool) -> None:
         make(Store(root), key)
 
 
-def make(store: Store, key: str) -> None:
+def make(store: Store, key: str, begin: Callable[[], None] = lambda: None) -> None:
     """
     Make one artifact, unless it is there: continue its work folder, then digest and rename it whole.
 
-    Any exception is kept in the stage's status, with the work done so far, before it goes on to the caller.
+    Any exception is kept in the stage's status, with the work done so far, before it goes on to the caller. `begin` is
+    called just before the work, if there is any.
     """
     if store.has(key):
         return
-    with store.claim(key):
+    with store.claim(key) as number:
         if store.has(key):
             return
         node = read_node(store, key)
@@ -59,16 +65,23 @@ def make(store: Store, key: str) -> None:
         if missing:
             raise RunError(f"{key} needs {', '.join(missing)}, which are not in {store.root}")
         report = StatusFile(store, key)
+        begin()
         try:
+            report.write("running")
             perform(store, node, report)
+        except Interrupted:
+            report.write("preempted")
+            raise
         except BaseException as error:
             report.failed(error)
             raise
+        if store.outnumbered(key, number):
+            raise RunError(f"{key}: another process took this stage over, believing this one dead; it is left to it")
         store.finish(key, facts(node, report))
         report.write("done")
 
 
-def perform(store: Store, node: Node, report: "StatusFile") -> None:
+def perform(store: Store, node: Node, report: Progress) -> None:
     """Call the stage's function with one thread per process: more were measured to be slower, and not repeatable."""
     os.environ["OMP_NUM_THREADS"] = "1"
     if "torch" in sys.modules:
@@ -78,7 +91,6 @@ def perform(store: Store, node: Node, report: "StatusFile") -> None:
     stage = STAGES[node.stage]
     settings = get_type_hints(stage.run)["settings"].model_validate_json(json.dumps(dict(node.settings)))
     inputs = {role: store.artifact(parent) for role, parent in node.parents.items()}
-    report.write("running")
     stage.run(settings, inputs, store.work(node.key), report)
 
 
@@ -114,9 +126,10 @@ class StatusFile:
         facts = {
             "state": state,
             "pid": os.getpid(),
-            "host": platform.node(),
+            "host": os.environ.get("SLURMD_NODENAME", platform.node()),
             "updated": self.last,
             "spent_s": self.spent_s,
+            **place(),
         }
         try:
             write_json(self.path, {**facts, **self.facts, **more})
@@ -127,7 +140,16 @@ class StatusFile:
         """Keep what went wrong, in one line here and in full in the log."""
         traceback.print_exc()
         line = traceback.format_exception_only(error)[-1].strip().partition("\n")[0]
-        self.write("failed", error=line[:LONGEST_ERROR])
+        self.write("failed", error=line[:LONGEST_ERROR], kind=kind_of(error))
+
+
+def place() -> dict[str, Any]:
+    """On SLURM the array, task and GPUs that a stage runs with, for whoever looks for its log or its price."""
+    if "SLURM_ARRAY_JOB_ID" not in os.environ:
+        return {}
+    index = int(os.environ["SLURM_ARRAY_TASK_ID"])
+    task = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{index}"
+    return {"array": os.environ["SLURM_JOB_NAME"], "index": index, "task": task, "gpus": accelerators()}
 
 
 def facts(node: Node, report: StatusFile) -> dict[str, Any]:
@@ -148,7 +170,9 @@ def facts(node: Node, report: StatusFile) -> dict[str, Any]:
 
 
 def accelerators() -> int:
-    """GPUs that this process can use; 0 without importing torch if no stage needed it."""
+    """GPUs that this process can use, on SLURM those its job holds; 0 without importing torch if no stage needed it."""
+    if "SLURM_JOB_ID" in os.environ:
+        return int(os.environ.get("SLURM_GPUS_ON_NODE", "0")) * int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
     if "torch" not in sys.modules:
         return 0
     import torch
@@ -163,6 +187,9 @@ def code_revision() -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
+    kept = Path(__file__).parents[1] / REVISION
+    if kept.exists():
+        return kept.read_text()
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "..", ":!../results")
         return git("rev-parse", "HEAD") + ("+changes" if changed else "")

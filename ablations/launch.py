@@ -9,32 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from ablations.artifacts import Store, read_json
-from ablations.document import Document, validate
+from ablations.cluster import LocalCluster
 from ablations.job import make, run_stages, write_node
 from ablations.plan import Graph
-from ablations.spec import find
-from svd_core.settings import Settings
 
 TIMEOUT_MIN = 60 * 24 * 365  # submitit's local executor wants a limit; the laptop has none
 POLL_S = 0.2
-
-
-class LocalCluster(Settings):
-    """Resources of this machine. They never change a result and never enter a fingerprint."""
-
-    about: str
-    cores: int = Field(0, ge=0)
-    all_cores: tuple[str, ...] = ()
-
-
-def load_cluster(name: str) -> LocalCluster:
-    """Read a cluster file: packaged name or path."""
-    document = Document(find("clusters", name))
-    cluster = validate(LocalCluster, document.data, {(): (document, ())})
-    return cluster if cluster.cores else cluster.model_copy(update={"cores": len(os.sched_getaffinity(0))})
 
 
 @dataclass

@@ -1,7 +1,10 @@
 """The commands over one spec: run, plan, status, report."""
 
 import json
+import sys
+import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -9,18 +12,23 @@ from rich.table import Table
 
 from ablations import launch
 from ablations.artifacts import Store, read_json, write_json
+from ablations.cluster import SlurmCluster, load_cluster
 from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights, plan, source_digest
 from ablations.spec import Spec, load
-from ablations.status import LiveView, as_json, duration, standing, table
+from ablations.status import LiveView, as_json, duration, standing, summary, table
 
 console = Console(soft_wrap=True)
 
 
-def run_spec(name: str, scale: str, cluster_name: str, out: Path | None) -> int:
-    """Make every stage that is missing, then the report. Returns the exit status: 1 if anything failed."""
+def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: bool = False) -> int:
+    """
+    Make every stage that is missing, then the report. Returns the exit status: 1 if anything failed.
+
+    On SLURM that is submitted, and waited for only if `wait`.
+    """
     spec = load(name, scale)
-    cluster = launch.load_cluster(cluster_name)
+    cluster = load_cluster(cluster_name)
     graph = plan(spec)
     check_weights(graph)
     store, outcome = Store(), Outcome()
@@ -30,12 +38,17 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None) -> int:
     launch.sweep(graph, store, outcome)
     for key, damage in outcome.rebuilt.items():
         console.print(f"[yellow]damaged artifact discarded, it will be made again[/]: {key}: {damage}", highlight=False)
+    remember(spec, graph, store)
+    note_asked(spec, store, {"spec": name, "scale": scale, "cluster": cluster_name}, results_folder(spec, out))
+    if isinstance(cluster, SlurmCluster):
+        from ablations.slurm.commands import run_on_cluster
+
+        return run_on_cluster(spec, graph, store, cluster, wait, console)
     missing = len(graph.nodes) - len(outcome.reused)
     expected = expected_seconds(spec, graph, store) / cluster.cores
     console.print(
         f"{missing} stages to run, {len(outcome.reused)} to reuse; about {duration(expected)}", highlight=False
     )
-    remember(spec, graph, store)
     cores = 1 if spec.in_process else cluster.cores
     with LiveView(graph, store, spec.core_seconds, cores, console) as view:
         if spec.in_process:
@@ -70,7 +83,7 @@ def expected_seconds(spec: Spec, graph: Graph, store: Store) -> float:
 def show_plan(name: str, scale: str, cluster_name: str) -> None:
     """Print what a run would make and reuse, what it would cost, and what changed since the last one."""
     spec = load(name, scale)
-    cluster = launch.load_cluster(cluster_name)
+    cluster = load_cluster(cluster_name)
     graph, store = plan(spec), Store()
     grid = Table(
         "stage", "to run", "to reuse", "core-seconds each", "note", box=None, header_style="bold", pad_edge=False
@@ -89,6 +102,12 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
     console.print(grid)
     for line in changed_settings(spec, graph, store):
         console.print(f"changed since the last run: {line}", highlight=False)
+    if isinstance(cluster, SlurmCluster):
+        from ablations.budget import show_budget
+
+        show_budget(spec, graph, store, cluster, console)
+        check_weights(graph)
+        return
     seconds = expected_seconds(spec, graph, store)
     console.print(
         f"{len(spec.arms)} arms × {len(spec.seeds)} seeds; about {duration(seconds)} of core time, "
@@ -98,18 +117,52 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
     check_weights(graph)
 
 
-def show_status(name: str, scale: str, as_json_text: bool) -> None:
-    """Print where each stage stands."""
-    rows = standing(plan(load(name, scale)), Store())
+def show_status(name: str | None, scale: str, as_json_text: bool, watch_s: float | None = None) -> None:
+    """Print where each stage stands, of one spec or of all in the store; every `watch_s` seconds if given."""
+    while True:
+        store = Store()
+        for each, at in [(name, scale)] if name else asked_for(store):
+            print_status(plan(load(each, at)), store, f"{Path(each).stem} at scale {Path(at).stem}", as_json_text)
+        if watch_s is None:
+            return
+        time.sleep(watch_s)
+        if console.is_terminal:
+            console.clear()
+
+
+def print_status(graph: Graph, store: Store, title: str, as_json_text: bool) -> None:
+    """Print where each stage of a graph stands, beside SLURM's queue if the store was ever submitted from."""
+    rows = standing(graph, store)
+    notes: list[str] = []
+    if (store.root / "slurm").exists():
+        from ablations.slurm.standing import beside_queue
+
+        rows, notes = beside_queue(rows, store)
     if as_json_text:
         print(json.dumps(as_json(rows), indent=1))
     else:
         console.print(table(rows))
+        console.print(summary(title, rows), highlight=False)
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def remember(spec: Spec, graph: Graph, store: Store) -> None:
     """Keep this plan's settings, so that the next one can say what changed."""
     write_json(store.folder("plans") / f"{spec.name}-{spec.scale}.json", flat_settings(graph))
+
+
+def note_asked(spec: Spec, store: Store, words: Mapping[str, str], out: Path) -> None:
+    """Keep how a spec was asked for, the user's own files by absolute paths: status, cancel and retry go by it."""
+    own = {word: str(Path(name).absolute()) for word, name in words.items() if name.endswith((".yaml", ".yml"))}
+    path = store.folder("asked") / f"{spec.name}-{spec.scale}.json"
+    write_json(path, {**read_json(path, missing={}), **words, **own, "out": str(out.absolute())})
+
+
+def asked_for(store: Store) -> list[tuple[str, str]]:
+    """Every spec and scale that was run into a store."""
+    asked = [read_json(path) for path in sorted((store.root / "asked").glob("[!.]*.json"))]
+    return [(entry["spec"], entry["scale"]) for entry in asked]
 
 
 def changed_settings(spec: Spec, graph: Graph, store: Store) -> list[str]:
@@ -139,11 +192,17 @@ def write_results(name: str, scale: str, out: Path | None) -> Path:
     from ablations.report.collect import collect
 
     spec, store = load(name, scale), Store()
-    small = spec.in_process
-    folder = out or (store.folder("results") / f"{spec.name}-{spec.scale}" if small else Path("results") / spec.name)
+    folder = results_folder(spec, out)
     page = write_report(collect(spec, plan(spec), store), folder)
     if folder.parent == Path("results"):
         from ablations.overview import write_overview
 
         write_overview()
     return page
+
+
+def results_folder(spec: Spec, out: Path | None) -> Path:
+    """Where tables and plots go: `results/NAME` in the working folder, for the smoke scale a folder of the store."""
+    if out is not None:
+        return out
+    return Store().folder("results") / f"{spec.name}-{spec.scale}" if spec.in_process else Path("results") / spec.name

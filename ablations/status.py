@@ -1,6 +1,7 @@
 """Where a graph of stages stands, read from the store alone; and the live view of `ablate run`."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +16,25 @@ from ablations.artifacts import Store, read_json
 from ablations.plan import Graph
 
 HEARTBEAT_S = 30.0
+STYLES = {
+    "done": "green",
+    "running": "cyan",
+    "failed": "red",
+    "interrupted": "yellow",
+    "waiting": "dim",
+    "queued": "blue",
+    "preempted": "yellow",
+}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One stage's standing. `state` is done, running, failed, interrupted or waiting."""
+    """
+    One stage's standing. `state` is done, running, failed, interrupted or waiting; on SLURM also queued or preempted.
+
+    `task`, `node`, `age_s` (seconds since it was submitted or started), `reason` (SLURM's for a job that waits) and
+    `last_line` (of its log) are those of its job on a cluster; `gpu_s` are the GPU-seconds it took so far.
+    """
 
     key: str
     stage: str
@@ -31,6 +46,12 @@ class Row:
     figures: Mapping[str, float] = field(default_factory=dict)
     spent_s: float = 0.0
     error: str | None = None
+    gpu_s: float = 0.0
+    task: str | None = None
+    node: str | None = None
+    age_s: float | None = None
+    reason: str | None = None
+    last_line: str | None = None
 
     @property
     def left_s(self) -> float | None:
@@ -54,15 +75,19 @@ def standing(graph: Graph, store: Store) -> list[Row]:
 def row(key: str, stage: str, runs: str, store: Store) -> Row:
     """The standing of one stage."""
     if store.has(key):
-        return Row(key, stage, runs, "done", spent_s=store.manifest(key)["seconds"])
+        manifest = store.manifest(key)
+        gpu_s = manifest.get("accelerator_seconds", 0.0)
+        return Row(key, stage, runs, "done", spent_s=manifest["seconds"], gpu_s=gpu_s)
     status = read_json(store.root / "status" / f"{key}.json", missing={})
     if not status:
         return Row(key, stage, runs, "waiting")
     state = status["state"]
     if state == "running" and not store.claimed(key):
         state = "interrupted"
-    facts = {name: status.get(name) for name in ("done", "total", "rate", "error")}
-    return Row(key, stage, runs, state, figures=status.get("figures", {}), spent_s=status["spent_s"], **facts)
+    facts = {name: status.get(name) for name in ("done", "total", "rate", "error", "task")}
+    gpu_s = status["spent_s"] * status.get("gpus", 0)
+    figures = status.get("figures", {})
+    return Row(key, stage, runs, state, figures=figures, spent_s=status["spent_s"], gpu_s=gpu_s, **facts)
 
 
 def users_of(graph: Graph) -> dict[str, list[tuple[str, int]]]:
@@ -93,14 +118,26 @@ def duration(seconds: float) -> str:
 
 
 def table(rows: list[Row]) -> Table:
-    """All stages for `ablate status`."""
-    grid = Table("stage", "runs", "state", "progress", "spent", box=None, header_style="bold", pad_edge=False)
-    styles = {"done": "green", "running": "cyan", "failed": "red", "interrupted": "yellow", "waiting": "dim"}
+    """All stages for `ablate status`; columns about jobs only if there are any."""
+    jobs = any(entry.task for entry in rows)
+    more = ("job", "node", "age", "last line") if jobs else ()
+    grid = Table("stage", "runs", "state", "progress", "spent", *more, box=None, header_style="bold", pad_edge=False)
     for entry in rows:
-        state = Text(entry.state, style=styles[entry.state])
+        state = Text(entry.state, style=STYLES[entry.state])
         spent = duration(entry.spent_s) if entry.spent_s else ""
-        grid.add_row(entry.stage, entry.runs, state, entry.error or progress_text(entry), spent)
+        told = entry.error or entry.reason or progress_text(entry)
+        job = (entry.task or "", entry.node or "", duration(entry.age_s) if entry.age_s else "", entry.last_line or "")
+        grid.add_row(entry.stage, entry.runs, state, told, spent, *(Text(word) for word in job[: len(more)]))
     return grid
+
+
+def summary(title: str, rows: list[Row]) -> str:
+    """How many stages stand in each state, and the GPU-hours that they took."""
+    states = Counter(entry.state for entry in rows)
+    hours = sum(entry.gpu_s for entry in rows) / 3600
+    return f"{title}: {', '.join(f'{n} {state}' for state, n in states.items())}" + (
+        f"; {hours:,.2f} GPU-hours spent" if hours else ""
+    )
 
 
 def progress_text(entry: Row) -> str:
@@ -189,9 +226,9 @@ class LiveView:
         for entry in running:
             share = (entry.done or 0) / entry.total if entry.total else 0.0
             grid.add_row(entry.label, ProgressBar(total=1.0, completed=share, width=24), progress_text(entry))
-        count = (
-            f"{len(self.done)} of {len(self.graph.nodes)} stages done, about {duration(max(left, 0) / self.cores)} left"
-        )
+        count = f"{len(self.done)} of {len(self.graph.nodes)} stages done"
+        if self.expected:
+            count += f", about {duration(max(left, 0) / self.cores)} left"
         return Group(Text(count, style="bold"), grid)
 
 

@@ -17,6 +17,8 @@ from bench.curation import axis_auc, cut_f1, kept_quality
 def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
     """Everything that the report of a spec draws, from the artifacts that are there."""
     tables = Tables(spec, graph, store)
+    made = [key for key in graph.nodes if store.has(key)]
+    asked = read_json(store.root / "asked" / f"{spec.name}-{spec.scale}.json", missing={})
     return AblationResult(
         name=spec.name,
         question=spec.question,
@@ -34,6 +36,8 @@ def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
         reference=present(store, shared(graph, "reference")),
         costs=costs(graph, store),
         planned_seconds=sum(spec.core_seconds.get(node.stage, 0.0) for node in graph.nodes.values()) or None,
+        gpu_hours=sum(store.manifest(key).get("accelerator_seconds", 0.0) for key in made) / 3600,
+        planned_gpu_hours=asked.get("gpu_hours"),
     )
 
 

@@ -158,6 +158,8 @@ class AblationResult:
     costs: tuple[Cost, ...] = ()
     planned_seconds: float | None = None
     family: tuple[str, ...] | None = None
+    gpu_hours: float = 0.0
+    planned_gpu_hours: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no honest table can show: metrics measured differently in one column, unknown or missing runs."""

@@ -8,8 +8,9 @@ import optuna
 
 from ablations import launch
 from ablations.artifacts import Store
+from ablations.cluster import LocalCluster, load_local
 from ablations.errors import AblateError, RunError
-from ablations.launch import LocalCluster, Outcome
+from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights
 from ablations.run import console, run_spec
 from ablations.search.candidate import Candidate
@@ -27,7 +28,7 @@ CHEAP = ("subset", "score_subset")
 def run_search(name: str, scale: str, cluster_name: str, trials: int | None, fork: bool, out: Path | None) -> int:
     """Run a study until its budget is spent, then retrain the winner and write the report. Returns the exit status."""
     study, store = load(name, scale), Store()
-    cluster = launch.load_cluster(cluster_name)
+    cluster = load_local(cluster_name)
     first = Candidate.of(study, study.file.incumbent)
     check_weights(first.part(first.keys(-1), "incumbent"))
     key = f"study-{study.name}-{study.scale}"

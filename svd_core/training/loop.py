@@ -14,6 +14,7 @@ from svd_core.data.latents import EncodedClips
 from svd_core.diffusion.preconditioning import Network, loss
 from svd_core.progress import Progress, silent
 from svd_core.settings import TrainingSettings
+from svd_core.training import interruption
 from svd_core.training.batches import Batch, Stage, draw_batch
 from svd_core.training.state import TrainingState, checkpoints, resume
 
@@ -44,13 +45,16 @@ def train(
     Writes `metrics.jsonl` (loss and gradient norm, means over 25 steps), checkpoints in `state/` every
     `checkpoint_every_s` seconds (by default 20), and at the end `ema.safetensors` and the last checkpoint. Neither
     interruptions nor the interval change any of these. Raises NonFiniteLoss naming the batch's clips; the last
-    checkpoint stays.
+    checkpoint stays. Raises Interrupted, with a checkpoint of this very step, when it is asked to stop.
     """
     interval = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
     resume(state, out / "state")
     _truncate(out / "metrics.jsonl", state.metrics_bytes)
     saved = time.monotonic()
     while state.samples < settings.samples:
+        if interruption.requested():
+            state.save(out / "state")
+            raise interruption.Interrupted(f"asked to stop after {state.samples} of {settings.samples} samples")
         batch = draw_batch(settings, stage, clips, state.samples)
         state.pending.append(_step(settings, state, condition, batch))
         state.update_ema(settings.ema)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.artifacts import MANIFEST, Store, alive, process_start
+from ablations.artifacts import MANIFEST, Store, alive, process_start, write_json
 
 
 @pytest.fixture
@@ -101,3 +101,29 @@ def test_a_reused_pid_is_not_the_claimant():
     start = process_start(os.getpid())
     assert alive({"host": os.uname().nodename, "pid": os.getpid(), "started": start})
     assert not alive({"host": os.uname().nodename, "pid": os.getpid(), "started": start - 1})
+
+
+def test_another_hosts_claim_is_believed_as_long_as_its_job_runs(tmp_path, monkeypatch):
+    running = {"77"}
+    monkeypatch.setattr("ablations.slurm.queue.lives", lambda job: job in running)
+    claim = {"host": "node9", "pid": 1, "started": 2, "job": "77"}
+    assert alive(claim)
+    assert alive({**claim, "job": None})
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    assert not alive(claim)  # our own job's last attempt
+    monkeypatch.delenv("SLURM_JOB_ID")
+    running.clear()
+    assert not alive(claim)
+
+
+def test_a_lease_ends_by_the_file_servers_clock(tmp_path):
+    store = Store(tmp_path)
+    folder = store.folder("claims")
+    path = folder / "submission.4.json"
+    write_json(path, {"host": "elsewhere", "pid": 1, "started": 2, "job": None})
+    os.utime(path, (time.time() - 700, time.time() - 700))
+    with store.claim("submission", lease_s=600.0) as number:
+        assert number == 5
+        assert not store.outnumbered("submission", 5)
+        write_json(folder / "submission.6.json", {"host": "elsewhere", "pid": 1, "started": 2, "job": None})
+        assert store.outnumbered("submission", 5)

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from ablations import job, launch, stages
 from ablations.artifacts import Store
-from ablations.launch import LocalCluster, LocalLaunch, Outcome
+from ablations.cluster import LocalCluster
+from ablations.launch import LocalLaunch, Outcome
 from ablations.plan import Graph
 from ablations.stages import Stage
 from ablations.status import LiveView, standing

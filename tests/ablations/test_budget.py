@@ -1,0 +1,86 @@
+import pytest
+
+from ablations.artifacts import Store, write_json
+from ablations.budget import check_cap, estimate
+from ablations.cluster import Resources, SlurmCluster
+from ablations.errors import PlanError
+from ablations.plan import plan
+from ablations.spec import load
+
+GPU = Resources(gpus=1)
+
+
+def cluster(**keys):
+    stages = {"pretrain_videos": GPU, "pretrain_images": GPU, "sample": GPU}
+    return SlurmCluster(about="test", scheduler="slurm", stages=stages, **keys)
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return load("data_curation", "smoke")
+
+
+def test_the_scales_seconds_serve_where_nothing_better_does(tmp_path):
+    spec = load("data_curation", "laptop")
+    graph = plan(spec)
+    costs = {cost.stage: cost for cost in estimate(spec, graph, Store(tmp_path), cluster())}
+    assert set(costs) == {"pretrain_images", "pretrain_videos", "sample"}
+    assert costs["pretrain_videos"].gpu_hours == pytest.approx(9 * spec.core_seconds["pretrain_videos"] / 3600)
+    assert costs["pretrain_videos"].source == "the scale's core-seconds"
+
+
+def test_unknown_stays_unknown(spec, tmp_path):
+    costs = estimate(spec, plan(spec), Store(tmp_path), cluster())
+    assert {cost.gpu_hours for cost in costs} == {None}
+    check_cap(costs, cluster(gpu_hours=0.0))
+
+
+def test_measured_throughput_comes_before_all_else(spec, tmp_path):
+    store, graph = Store(tmp_path), plan(spec)
+    (images,) = (node for node in graph.nodes.values() if node.stage == "pretrain_images")
+    for number, seconds in enumerate((10.0, 90.0, 20.0)):  # half as many samples as the plan's
+        settings = {**images.settings, "samples": images.settings["samples"] // 2}
+        folder = store.folder("artifacts") / f"pretrain_images-{number}"
+        folder.mkdir()
+        facts = {"settings": settings, "parents": {}, "fingerprint": str(number), "accelerator_seconds": seconds}
+        write_json(folder / "manifest.json", facts)
+    (cost,) = (c for c in estimate(spec, graph, store, cluster(tflops=1.0)) if c.stage == "pretrain_images")
+    assert cost.gpu_hours == pytest.approx(2 * 20.0 / 3600)
+    assert cost.source == "measured in this store"
+
+
+def test_over_the_cap_is_refused_with_what_costs_most(tmp_path):
+    spec = load("data_curation", "laptop")
+    costs = estimate(spec, plan(spec), Store(tmp_path), cluster())
+    with pytest.raises(PlanError, match=r"over the 0\.1 that the cluster file allows .* pretrain_videos \(9 jobs"):
+        check_cap(costs, cluster(gpu_hours=0.1))
+    check_cap(costs, cluster(gpu_hours=1000.0))
+
+
+@pytest.mark.slow
+def test_flops_are_counted_on_networks_without_weights(spec, tmp_path):
+    """Against a forward pass of the real network: backward costs about twice the forward."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from ablations.flops import counted, shape
+    from svd_core.models.networks import image_unet
+
+    graph = plan(spec)
+    (node,) = (node for node in graph.nodes.values() if node.stage == "pretrain_images")
+    _, _, channels, side, text_dim = shape(node, graph, frames=1)
+    import torch
+
+    network = image_unet(spec.arms[spec.baseline].pretrain_images.network, channels=channels, text_dim=text_dim)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, channels, side, side), torch.zeros(1), torch.zeros(1, 1, text_dim))
+    forward = node.settings["samples"] * counter.get_total_flops()
+    assert 2.5 * forward < counted(node, graph) < 3.1 * forward
+
+    costs = {c.stage: c for c in estimate(spec, graph, Store(tmp_path), cluster(tflops=1e-6))}
+    assert all(cost.gpu_hours > 0 and "FLOPs" in cost.source for cost in costs.values())
+    videos = [node for node in graph.nodes.values() if node.stage == "pretrain_videos"]
+    samples = [node for node in graph.nodes.values() if node.stage == "sample"]
+    one_clip = counted(videos[0], graph) / videos[0].settings["samples"]
+    assert counted(samples[0], graph) == pytest.approx(
+        2 * samples[0].settings["clips"] * samples[0].settings["steps"] * one_clip / 3, rel=0.1
+    )

@@ -1,0 +1,93 @@
+"""Failures are told apart, stop only what depends on them, and are named in the report; bad input is refused whole."""
+
+import pytest
+from conftest import DIES, ENDLESS, EXITS, FILLS_DISK, GROWS, RAISES, TRAINS
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_each_kind_is_told_apart_and_one_arm_stops_no_other(lab):
+    arms = {
+        "fine": TRAINS,
+        "raises": RAISES,
+        "grows": GROWS,
+        "exits": EXITS,
+        "dies": DIES,
+        "fills": FILLS_DISK,
+        "endless": ENDLESS,
+    }
+    lab.write_cluster(stages={"pretrain_videos": {"time_min": 1}}, notice_s=30, retries={"killed": 1})
+    lab.write_spec(arms, steps=5)
+    lab.run()
+    for _ in range(60):
+        for task in [entry[1] for entry in lab.tasks() if entry[0] == "pretrain_videos" and entry[2] == "PENDING"]:
+            lab.cluster.command("scontrol", "update", f"JobId={task}", "StartTime=now", check=False)
+        if not lab.tasks():
+            break
+        try:
+            lab.until_empty(seconds=3)
+        except AssertionError:
+            continue
+    errors = {row["runs"]: row["error"] for row in lab.rows() if row["stage"] == "pretrain_videos"}
+    assert errors["fine"] is None
+    assert errors["raises"] == "ValueError: this arm cannot be trained"
+    assert errors["grows"].startswith("it ran out of memory")
+    assert errors["exits"] == "its process was killed or exited by itself (exit status 7)"
+    assert errors["dies"] == "its process was killed or exited by itself (signal 9)"
+    assert errors["fills"] == "OSError: [Errno 28] No space left on device"
+    assert errors["endless"].startswith("it ran into its time limit")
+    table = lab.table()
+    assert table.pop("fine 0") != "missing"
+    assert set(table.values()) == {"missing"}
+    attempts = {row["runs"]: len(lab.trace(row["key"])) for row in lab.rows() if row["stage"] == "pretrain_videos"}
+    assert attempts["fine"] > 0
+
+
+def test_a_node_that_goes_down_costs_a_restart(lab, undisturbed):
+    lab.write_spec({"one": TRAINS, "two": {"pretrain_videos.p_mean": TRAINS, "pretrain_videos.lr": 0.5}}, steps=200)
+    lab.run()
+    lab.until(lambda: (lab.row("pretrain_videos", "one")["done"] or 0) > 5)
+    row = lab.row("pretrain_videos", "one")
+    node = row["node"]
+    lab.cluster.crash(node)
+    try:
+        lab.cluster.command("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+        lab.until(lambda: lab.row("pretrain_videos", "one")["state"] == "preempted")
+        lab.cluster.command("scontrol", "update", f"JobId={row['task']}", "StartTime=now", check=False)
+        lab.until_empty()
+    finally:
+        lab.cluster.start_node(node)
+        lab.cluster.command("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        lab.cluster.until_idle()
+    assert lab.table() == undisturbed(lab)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"partition": "gpuu"}, ["light.yaml:", "invalid partition", "valid: main, urgent"]),
+        ({"account": "nobody"}, ["light.yaml:", "nvalid account", "valid: research, root"]),
+        ({"gpus": 9}, ["light.yaml:", "node configuration is not available", "16000 MB, gpu:1"]),
+        ({"mem_gb": 4000.0}, ["light.yaml:", "node configuration is not available"]),
+    ],
+)
+def test_what_slurm_refuses_is_refused_whole(lab, wrong, said):
+    lab.write_spec({"one": TRAINS, "two": RAISES})
+    lab.write_cluster(stages={"sample": wrong})  # the first two arrays would be taken
+    words = lab.run(fails=True)
+    assert all(part in words for part in said), words
+    assert "SLURM refuses sample" in words
+    assert lab.tasks() == []
+
+
+def test_a_node_without_the_packages_is_named(lab):
+    lab.write_spec({"one": TRAINS, "two": RAISES})
+    lab.write_cluster(python="/usr/bin/python3")
+    lab.run()
+    lab.until_empty()
+    assert "No module named" in lab.ablate("logs", "corpus")
+
+
+def test_no_sbatch_is_said_plainly(lab):
+    lab.write_spec({"one": TRAINS, "two": RAISES})
+    assert "there is no scontrol on this machine" in lab.run(fails=True, PATH="/nowhere")
