@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,8 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="Pretrained weights: where they come from, get them, check them.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
+votes_app = typer.Typer(help="People's votes as files, for outside rating services.", no_args_is_help=True)
+app.add_typer(votes_app, name="votes")
 
 INTERRUPTED = 130
 
@@ -110,11 +112,69 @@ def logs(
 
 
 @app.command()
-def report(spec: SpecName, scale: Scale = "laptop", out: Out = None) -> None:
+def report(
+    spec: SpecName,
+    scale: Scale = "laptop",
+    out: Out = None,
+    format_name: Annotated[
+        Literal["markdown", "latex", "csv", "html"] | None,
+        typer.Option("--format", help="Print the table alone instead of writing the whole report."),
+    ] = None,
+    arms: Annotated[str, typer.Option(help="Show these arms only, comma-separated, and the baseline.")] = "",
+    metrics: Annotated[str, typer.Option(help="Show these metrics only, comma-separated, and the primary one.")] = "",
+) -> None:
     """Write the report again from what the store holds; missing runs are named in it."""
-    from ablations.run import write_results
+    from ablations.run import table_text, write_results
 
-    typer.echo(write_results(spec, scale, out))
+    shown_arms, shown_metrics = (tuple(filter(None, names.split(","))) for names in (arms, metrics))
+    if format_name:
+        typer.echo(table_text(spec, scale, format_name, shown_arms, shown_metrics), nl=False)
+    else:
+        typer.echo(write_results(spec, scale, out, shown_arms, shown_metrics))
+
+
+@app.command()
+def vote(
+    spec: SpecName,
+    scale: Scale = "laptop",
+    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own is open to others.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8765,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs that each rater is shown.")] = 30,
+    question: Annotated[
+        list[str] | None, typer.Option(help="What is asked of each pair (default: visual quality, prompt following).")
+    ] = None,
+    information: Annotated[
+        bool, typer.Option("--information", help="Show the pairs that tell most, instead of all equally often.")
+    ] = False,
+) -> None:
+    """Serve a page on which people compare the arms' clips, blind. Votes are kept as they come; Ctrl-C ends it."""
+    from ablations.votes import QUESTIONS, serve
+
+    choose: Literal["balance", "information"] = "information" if information else "balance"
+    serve(spec, scale, host, port, pairs, tuple(question or QUESTIONS), choose)
+
+
+@votes_app.command(name="export")
+def votes_export(
+    spec: SpecName, out: Annotated[Path, typer.Argument(help="CSV file.")], scale: Scale = "laptop"
+) -> None:
+    """Write all votes on a spec to a CSV file."""
+    from ablations.votes import export_votes
+
+    typer.echo(f"{export_votes(spec, scale, out)} votes written to {out}")
+
+
+@votes_app.command(name="import")
+def votes_import(
+    spec: SpecName, file: Annotated[Path, typer.Argument(help="CSV file.")], scale: Scale = "laptop"
+) -> None:
+    """Take votes from a CSV file: left, right, score (1, 0 or 0.5), and prompt, question and rater where known."""
+    from ablations.votes import import_votes
+
+    taken, known = import_votes(spec, scale, file)
+    typer.echo(f"{taken} votes taken from {file}" + (f"; {known} were there already" if known else ""))
 
 
 @app.command()

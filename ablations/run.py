@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -13,10 +14,14 @@ from rich.table import Table
 from ablations import launch
 from ablations.artifacts import Store, read_json, write_json
 from ablations.cluster import SlurmCluster, load_cluster
+from ablations.errors import AblateError, nearest
 from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights, plan, source_digest
 from ablations.spec import Spec, load
 from ablations.status import LiveView, as_json, duration, standing, summary, table
+
+if TYPE_CHECKING:
+    from ablations.report.findings import Findings
 
 console = Console(soft_wrap=True)
 
@@ -186,14 +191,15 @@ def flat_settings(graph: Graph) -> dict[str, object]:
     return flat
 
 
-def write_results(name: str, scale: str, out: Path | None) -> Path:
-    """Write the report from what the store holds; returns the page."""
+def write_results(
+    name: str, scale: str, out: Path | None, arms: tuple[str, ...] = (), metrics: tuple[str, ...] = ()
+) -> Path:
+    """Write the report from what the store holds; returns the page. `arms` and `metrics`: these only, if any."""
     from ablations.report.build import write_report
-    from ablations.report.collect import collect
 
-    spec, store = load(name, scale), Store()
+    spec = load(name, scale)
     folder = results_folder(spec, out)
-    page = write_report(collect(spec, plan(spec), store), folder)
+    page = write_report(found(spec, arms, metrics), folder)
     if folder.parent == Path("results"):
         from ablations.overview import write_overview
 
@@ -206,3 +212,23 @@ def results_folder(spec: Spec, out: Path | None) -> Path:
     if out is not None:
         return out
     return Store().folder("results") / f"{spec.name}-{spec.scale}" if spec.in_process else Path("results") / spec.name
+
+
+def found(spec: Spec, arms: tuple[str, ...], metrics: tuple[str, ...]) -> "Findings":
+    """The findings on a spec, of all or some of its arms and metrics."""
+    from ablations.report.collect import collect
+    from ablations.report.findings import Findings
+
+    for kind, names, known in (("arm", arms, list(spec.arms)), ("metric", metrics, list(spec.metrics))):
+        for wrong in (name for name in names if name not in known):
+            raise AblateError(f"{spec.name} has no {kind} {wrong!r}; {nearest(wrong, known)}")
+    whole = collect(spec, plan(spec), Store())
+    return Findings(whole.narrowed(arms or tuple(spec.arms), metrics or spec.metrics), whole)
+
+
+def table_text(name: str, scale: str, format_name: str, arms: tuple[str, ...], metrics: tuple[str, ...]) -> str:
+    """The report's table alone, in one format."""
+    from ablations.report.formats import as_text
+    from ablations.report.tables import build_table
+
+    return as_text(build_table(found(load(name, scale), arms, metrics)), format_name)

@@ -1,18 +1,23 @@
 """Writing a whole report: every file is made beside its final place and moved there when all are done."""
 
+import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from ablations.report.findings import Findings
-from ablations.report.result import AblationResult
 
 PAGE = "report.html"
-OURS = re.compile(r"figures/[a-z]+\.(png|pdf)|gallery/(real|[0-9]{2}-[a-z0-9-]*seed[0-9]+)\.(avif|webp)")
+SUMMARY = "summary.json"
+"""What `ablate index` shows of a report."""
+OURS = re.compile(
+    r"figures/[a-z]+\.(png|pdf)|gallery/(real|extreme-[a-z0-9-]+|[0-9]{2}-[a-z0-9-]*seed[0-9]+)\.(avif|webp)"
+)
 """Files that an earlier report may have left and this one may not have; nothing else in the folder is touched."""
 
 
-def write_report(result: AblationResult, out: Path, gallery_prompts: int = 8) -> Path:
+def write_report(findings: Findings, out: Path, gallery_prompts: int = 8) -> Path:
     """Write tables, figures, gallery and page into the folder `out`, replacing an earlier report; returns the page.
 
     The same result gives the same bytes. A reader never sees half a file, and the page comes last. Files of other names
@@ -23,22 +28,22 @@ def write_report(result: AblationResult, out: Path, gallery_prompts: int = 8) ->
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
-        _write_all(result, work, gallery_prompts)
+        _write_all(findings, work, gallery_prompts)
         _publish(work, out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return out / PAGE
 
 
-def _write_all(result: AblationResult, folder: Path, gallery_prompts: int) -> None:
+def _write_all(findings: Findings, folder: Path, gallery_prompts: int) -> None:
     # Imported late: matplotlib and jinja2 take a second, which only a report should pay.
     from ablations.report import latex, markdown, spreadsheet
+    from ablations.report.extremes import write_extremes
     from ablations.report.figures import draw_figures
     from ablations.report.gallery import write_gallery
     from ablations.report.html import render
     from ablations.report.tables import build_table
 
-    findings = Findings(result)
     table = build_table(findings)
     (folder / "figures").mkdir()
     texts = {
@@ -47,13 +52,33 @@ def _write_all(result: AblationResult, folder: Path, gallery_prompts: int) -> No
         "table_alone.tex": latex.WRAPPER,
         "table.csv": spreadsheet.runs_csv(findings),
         "comparisons.csv": spreadsheet.comparisons_csv(findings),
-        "cost.csv": spreadsheet.cost_csv(result),
+        SUMMARY: summary(findings),
+        "cost.csv": spreadsheet.cost_csv(findings.result),
     }
     plots = draw_figures(findings, folder / "figures")
     gallery = write_gallery(findings, folder, gallery_prompts)
+    if gallery:
+        gallery = replace(gallery, extremes=write_extremes(findings, folder))
     texts[PAGE] = render(findings, table, plots, gallery)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def summary(findings: Findings) -> str:
+    """The question and the verdicts, for the page over all ablations."""
+    result, words = findings.result, zip(findings.comparisons.values(), findings.verdicts, strict=True)
+    facts = {
+        "name": result.name,
+        "question": result.question,
+        "paper": result.paper,
+        "scale": result.scale,
+        "primary": findings.label(result.primary),
+        "arms": [arm.name for arm in result.arms],
+        "seeds": list(result.seeds),
+        "missing": sum(run.missing is not None for run in result.runs),
+        "verdicts": [{"verdict": comparison.verdict, "sentence": sentence} for comparison, sentence in words],
+    }
+    return json.dumps(facts, ensure_ascii=False, indent=1) + "\n"
 
 
 def _publish(work: Path, out: Path) -> None:

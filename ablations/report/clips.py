@@ -31,8 +31,8 @@ def real(result: AblationResult, count: int) -> NDArray[np.uint8] | None:
     return None if result.reference is None else first_clips(result.reference / "clips.safetensors", count)
 
 
-def prompts(result: AblationResult, count: int) -> list[str]:
-    """The first prompts: the same in every run."""
+def prompts(result: AblationResult, count: int | None = None) -> list[str]:
+    """The first prompts (all without a `count`): the same in every run."""
     for run in result.runs:
         if run.samples is not None:
             entries = json.loads((run.samples / "prompts.json").read_text(encoding="utf-8"))
@@ -48,3 +48,25 @@ def per_clip(run: Run, metrics: tuple[str, ...], count: int) -> list[dict[str, f
         for clip, metric, value in table.drop_nulls().sort("clip", "metric").select("clip", "metric", "value").rows():
             values[clip][metric] = value
     return values
+
+
+def all_per_clip(result: AblationResult) -> pl.DataFrame:
+    """Every finite value per clip of runs whose clips are there: `arm, seed, clip, metric, value`."""
+    parts = [
+        pl.read_parquet(run.per_clip)
+        .filter(pl.col("value").is_finite())
+        .select(pl.lit(run.arm).alias("arm"), pl.lit(run.seed).alias("seed"), "clip", "metric", "value")
+        for run in result.runs
+        if run.per_clip is not None and run.per_clip.exists() and run.samples is not None and not run.missing
+    ]
+    schema = {"arm": pl.String, "seed": pl.Int64, "clip": pl.Int64, "metric": pl.String, "value": pl.Float64}
+    return pl.concat(parts) if parts else pl.DataFrame(schema=schema)
+
+
+def clip_of(run: Run, clip: int) -> NDArray[np.uint8]:
+    """One clip that a run sampled: uint8 (T, 3, H, W)."""
+    if run.samples is None:
+        raise ValueError(f"{run.arm}, seed {run.seed}: no samples")
+    with safe_open(run.samples / "videos.safetensors", framework="np") as file:
+        frames: NDArray[np.uint8] = file.get_slice("videos")[clip : clip + 1][0]
+    return frames

@@ -8,9 +8,20 @@ import polars as pl
 from ablations.artifacts import Store, read_json
 from ablations.job import PACKAGES, code_revision, machine, versions
 from ablations.plan import Graph
-from ablations.report.result import AblationResult, Arm, Cost, Curation, FunnelStep, Provenance, Run, read_scores
+from ablations.report.result import (
+    AblationResult,
+    Arm,
+    Ballots,
+    Cost,
+    Curation,
+    FunnelStep,
+    Provenance,
+    Run,
+    read_scores,
+)
 from ablations.spec import Spec
 from ablations.status import row
+from ablations.votes import on_present_samples, votes_table
 from bench.curation import axis_auc, cut_f1, kept_quality
 
 
@@ -35,6 +46,7 @@ def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
         curation=tables.curation,
         reference=present(store, shared(graph, "reference")),
         costs=costs(graph, store),
+        ballots=ballots(spec, graph, store),
         planned_seconds=sum(spec.core_seconds.get(node.stage, 0.0) for node in graph.nodes.values()) or None,
         gpu_hours=sum(store.manifest(key).get("accelerator_seconds", 0.0) for key in made) / 3600,
         planned_gpu_hours=asked.get("gpu_hours"),
@@ -116,6 +128,13 @@ def why_missing(key: str, graph: Graph, store: Store) -> str:
     unmade = [entry for entry in rows if entry.state != "done"]
     first = next((entry for entry in unmade if entry.state != "waiting"), unmade[0])
     return f"{first.stage} {first.state}" + (f": {first.error}" if first.error else "")
+
+
+def ballots(spec: Spec, graph: Graph, store: Store) -> Ballots | None:
+    """People's votes on the present samples, if there are any."""
+    votes = votes_table(spec, store)
+    present = on_present_samples(votes, graph, store)
+    return Ballots(present, stale=votes.height - present.height) if votes.height else None
 
 
 def costs(graph: Graph, store: Store) -> tuple[Cost, ...]:

@@ -20,6 +20,7 @@ from matplotlib.typing import RcKeyType
 
 from ablations.report.curation_figures import draw_funnel, draw_histograms
 from ablations.report.findings import Findings
+from ablations.report.preference_figures import draw_elo
 from ablations.report.strips import draw_strips
 from ablations.report.style import ArmStyle, shortened
 from ablations.statistics import Interval
@@ -212,6 +213,11 @@ FIGURES: dict[Plot, Callable[[Findings], Figure | None]] = {
         "Sampled frames",
         "The same prompts and the same seed in every arm, below a real clip of the prompt.",
     ): draw_strips,
+    Plot(
+        "elo",
+        "People's preference",
+        "Elo (K = 1, start 1000, mean of 1000 orders) with 95 % intervals over prompts and raters, by question.",
+    ): draw_elo,
     Plot(
         "funnel",
         "Curation funnel",

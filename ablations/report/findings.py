@@ -3,6 +3,7 @@
 from functools import cached_property
 from statistics import fmean, stdev
 
+from ablations.report.preference import Preference, preference
 from ablations.report.result import AblationResult
 from ablations.report.style import arm_styles
 from ablations.report.wording import ARROWS, decimals, verdict
@@ -10,20 +11,36 @@ from ablations.statistics import Comparison, PairedDifference, compare, measured
 
 
 class Findings:
-    """Verdicts, paired differences and how they are written. Every property is computed at most once."""
+    """
+    Verdicts, paired differences and how they are written. Every property is computed at most once.
 
-    def __init__(self, result: AblationResult) -> None:
-        self.result = result
-        self.styles = arm_styles(tuple(arm.name for arm in result.arms), result.baseline)
+    `whole` is the ablation that `result` shows a part of: the family that Holm's correction covers is declared by the
+    spec, and choosing what to show does not make it smaller.
+    """
+
+    def __init__(self, result: AblationResult, whole: AblationResult | None = None) -> None:
+        self.result, self.whole = result, whole or result
+        shown = {arm.name for arm in result.arms}
+        styles = arm_styles(tuple(arm.name for arm in self.whole.arms), result.baseline)
+        self.styles = {arm: style for arm, style in styles.items() if arm in shown}
         self.others = tuple(arm.name for arm in result.arms if arm.name != result.baseline)
 
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:
-        """Arm to verdict on the primary metric, over the family that the spec declares."""
-        protocol = self.result.protocol(self.result.primary)
+        """Arm to verdict on the primary metric, of the arms shown."""
+        return {arm: comparison for arm, comparison in self._every_comparison.items() if arm in self.others}
+
+    @cached_property
+    def tested(self) -> list[str]:
+        """The arms of the family that the spec declares, shown or not: what Holm's correction covers."""
+        return [arm for arm, comparison in self._every_comparison.items() if comparison.verdict != "descriptive"]
+
+    @cached_property
+    def _every_comparison(self) -> dict[str, Comparison]:
+        whole = self.whole
+        protocol = whole.protocol(whole.primary)
         direction = protocol.direction if protocol else "lower"
-        scores = self.result.scores(self.result.primary)
-        return compare(scores, self.result.baseline, direction, family=self.result.family)
+        return compare(whole.scores(whole.primary), whole.baseline, direction, family=whole.family)
 
     @cached_property
     def values(self) -> dict[str, dict[str, list[float]]]:
@@ -40,6 +57,12 @@ class Findings:
             m: {arm: paired_difference(arm, scores[m][arm], baseline, scores[m][baseline]) for arm in self.others}
             for m in metrics
         }
+
+    @cached_property
+    def preference(self) -> Preference | None:
+        """What people's votes say; null without any."""
+        ballots = self.result.ballots
+        return preference(ballots, tuple(arm.name for arm in self.result.arms)) if ballots else None
 
     def places(self, metric: str) -> int:
         """Digits after the point in all of this metric's cells."""
@@ -60,7 +83,7 @@ class Findings:
     def leaders(self) -> set[str]:
         """Arms set in bold: those better than the baseline, or the baseline if every other arm is worse."""
         words = {arm: c.verdict for arm, c in self.comparisons.items() if c.verdict != "descriptive"}
-        if words and set(words.values()) == {"worse"}:
+        if words and set(words.values()) == {"worse"} and self.whole is self.result:
             return {self.result.baseline}
         return {arm for arm, word in words.items() if word == "better"}
 

@@ -48,11 +48,21 @@ class Sheet:
 
 
 @dataclass(frozen=True)
+class Extremes:
+    """The clips with the best and worst values of one metric: a sheet an arm, one clip a title."""
+
+    label: str
+    titles: tuple[str, ...]
+    sheets: tuple[Sheet, ...]
+
+
+@dataclass(frozen=True)
 class Gallery:
     """The same prompts under each seed: `seeds` maps a seed to its columns, the real clips first."""
 
     prompts: tuple[str, ...]
     seeds: dict[int, tuple[Sheet, ...]]
+    extremes: tuple[Extremes, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -93,7 +103,7 @@ def _first(findings: Findings, seed: int, count: int) -> tuple[tuple[str, ...], 
         columns, files = _columns(findings, seed, len(texts), longest)
         clips = real(findings.result, len(texts))
         if clips is not None:
-            sheet, added = _sheet(f"{FOLDER}/real.avif", clips, Sheet("real clip", None, None), longest)
+            sheet, added = sheet_of(f"{FOLDER}/real.avif", clips, Sheet("real clip", None, None), longest)
             columns, files = (sheet, *columns), files | added
         if _size(files) <= BYTES:
             return texts, columns, files
@@ -117,19 +127,19 @@ def _columns(findings: Findings, seed: int, count: int, longest: int) -> tuple[t
             continue
         values = per_clip(run, findings.result.metrics, count)
         notes = tuple(", ".join(f"{findings.name(m)} {number(v, 2)}" for m, v in clip.items()) for clip in values)
-        name = f"{FOLDER}/{place:02d}-{_slug(arm)}-seed{seed}.avif"
-        sheet, added = _sheet(name, clips, Sheet(arm, style.colour, None, notes=notes), longest)
+        name = f"{FOLDER}/{place:02d}-{slug(arm)}-seed{seed}.avif"
+        sheet, added = sheet_of(name, clips, Sheet(arm, style.colour, None, notes=notes), longest)
         columns.append(sheet)
         files |= added
     return tuple(columns), files
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """A name that is safe in every file system and address."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:32]
 
 
-def _sheet(name: str, clips: NDArray[np.uint8], sheet: Sheet, longest: int) -> tuple[Sheet, Files]:
+def sheet_of(name: str, clips: NDArray[np.uint8], sheet: Sheet, longest: int) -> tuple[Sheet, Files]:
     """`sheet` with its file, of clips (N, T, 3, H, W)."""
     count, frames, _, height, width = clips.shape
     pixels = clips.transpose(0, 3, 1, 4, 2).reshape(count * height, frames * width, 3)

@@ -22,27 +22,47 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 
-def render(findings: Findings, table: Table, plots: "list[Plot]", gallery: Gallery | None) -> str:
-    """The page's HTML. Every text is escaped; figures and gallery are files beside it."""
-    environment = Environment(
+def table_page(table: Table) -> str:
+    """A page that holds a table alone."""
+    page: str = environment().get_template("table.html").render(table=table, **assets())
+    return page
+
+
+def environment() -> Environment:
+    """Templates of this folder. Every text is escaped, and a name that is not given is an error."""
+    made = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(duration=duration, share=share, json=compact, breakable=breakable)
+    made.filters.update(duration=duration, share=share, json=compact, breakable=breakable)
+    return made
+
+
+def assets() -> dict[str, str]:
+    """Style and script as every page holds them, and the hash by which its policy knows the script."""
     script = (HERE / "page.js").read_text(encoding="utf-8")
+    script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"css": (HERE / "page.css").read_text(encoding="utf-8"), "script": script, "script_hash": script_hash}
+
+
+def render(findings: Findings, table: Table, plots: "list[Plot]", gallery: Gallery | None) -> str:
+    """The page's HTML. Every text is escaped; figures and gallery are files beside it."""
     result = findings.result
-    page: str = environment.get_template("page.html").render(
-        result=result,
-        table=table,
-        plots={plot.name: plot for plot in plots},
-        gallery=gallery,
-        styles=findings.styles,
-        verdicts=list(zip(findings.comparisons.values(), findings.verdicts, strict=True)),
-        evidence=[evidence(c, findings.places(result.primary)) for c in findings.comparisons.values()],
-        primary=findings.label(result.primary),
-        missing=missing(result),
-        css=(HERE / "page.css").read_text(encoding="utf-8"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    page: str = (
+        environment()
+        .get_template("page.html")
+        .render(
+            result=result,
+            table=table,
+            plots={plot.name: plot for plot in plots},
+            gallery=gallery,
+            styles=findings.styles,
+            verdicts=list(zip(findings.comparisons.values(), findings.verdicts, strict=True)),
+            evidence=[evidence(c, findings.places(result.primary)) for c in findings.comparisons.values()],
+            primary=findings.label(result.primary),
+            missing=missing(result),
+            preference=findings.preference,
+            **assets(),
+        )
     )
     return page
 

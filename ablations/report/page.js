@@ -1,4 +1,33 @@
 "use strict";
+// A column's heading sorts its table: upwards, downwards, and back to the order of the spec. Gaps stay last.
+const NEXT = { none: "ascending", ascending: "descending", descending: "none" };
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const original = [...body.rows];
+  const headings = [...table.tHead.rows[0].cells];
+  headings.forEach((heading, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...heading.childNodes);
+    heading.append(button);
+    heading.setAttribute("aria-sort", "none");
+    button.addEventListener("click", () => {
+      const order = NEXT[heading.getAttribute("aria-sort")];
+      for (const other of headings) other.setAttribute("aria-sort", "none");
+      heading.setAttribute("aria-sort", order);
+      const sign = order === "descending" ? -1 : 1;
+      const value = (row) => row.cells[column].dataset.value;
+      const compare = (one, two) => {
+        const [a, b] = [value(one), value(two)];
+        if (a !== undefined && b !== undefined) return sign * (Number(a) - Number(b));
+        if (a !== undefined || b !== undefined) return a === undefined ? 1 : -1;
+        return sign * one.cells[column].textContent.localeCompare(two.cells[column].textContent);
+      };
+      body.append(...(order === "none" ? original : [...original].sort(compare)));
+    });
+  });
+}
+
 // One clock moves every clip: the gallery's --frame is read by all of them, so they cannot fall out of step.
 const gallery = document.getElementById("gallery");
 if (gallery) {

@@ -4,10 +4,13 @@ Nothing here is computed twice or guessed: a figure that was not measured is nul
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from ablations.statistics import Direction
 
@@ -112,6 +115,17 @@ class Curation:
 
 
 @dataclass(frozen=True)
+class Ballots:
+    """People's votes: a table as in `bench.preference.table`, of clips that these runs made, attention checks included.
+
+    `stale` votes on earlier samples are not in it.
+    """
+
+    votes: pl.DataFrame
+    stale: int = 0
+
+
+@dataclass(frozen=True)
 class Cost:
     """One kind of stage: how many there are, and the seconds that making them took, whenever that was."""
 
@@ -160,6 +174,7 @@ class AblationResult:
     family: tuple[str, ...] | None = None
     gpu_hours: float = 0.0
     planned_gpu_hours: float | None = None
+    ballots: Ballots | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no honest table can show: metrics measured differently in one column, unknown or missing runs."""
@@ -176,9 +191,23 @@ class AblationResult:
         for metric in self.metrics:
             self.protocol(metric)
 
+    @cached_property
+    def _by_cell(self) -> dict[tuple[str, int], Run]:
+        return {(run.arm, run.seed): run for run in self.runs}
+
     def run(self, arm: str, seed: int) -> Run:
         """The run of `arm` with `seed`."""
-        return next(run for run in self.runs if (run.arm, run.seed) == (arm, seed))
+        return self._by_cell[arm, seed]
+
+    def narrowed(self, arms: Collection[str], metrics: Collection[str]) -> "AblationResult":
+        """Some arms and metrics only. The baseline and the primary metric stay: every verdict rests on them."""
+        kept = tuple(arm for arm in self.arms if arm.name in {*arms, self.baseline})
+        return replace(
+            self,
+            arms=kept,
+            runs=tuple(run for run in self.runs if run.arm in {arm.name for arm in kept}),
+            metrics=tuple(metric for metric in self.metrics if metric in {*metrics, self.primary}),
+        )
 
     def scores(self, metric: str) -> dict[str, dict[int, float | None]]:
         """Arm to seed to value, in order, null where not measured."""

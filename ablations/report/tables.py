@@ -5,19 +5,26 @@ is a file of its own.
 """
 
 from dataclasses import dataclass
+from math import isnan
 from statistics import fmean, stdev
+from typing import TYPE_CHECKING
 
 from ablations.report.findings import Findings
+from ablations.report.preference import Preference
 from ablations.report.result import AblationResult, Score
 from ablations.report.wording import number, percent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One piece of text; `bold` where the verdict allows it."""
+    """One piece of text; `bold` where the verdict allows it. `value` is the number that the page sorts by."""
 
     text: str
     bold: bool = False
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,13 @@ class Table:
 def build_table(findings: Findings) -> Table:
     """The table model of an ablation."""
     result = findings.result
-    panels = (score_panel(findings), difference_panel(findings)) if findings.others else (score_panel(findings),)
-    return Table(
-        result.name, result.question, findings.verdicts, caption(findings), panels, (*reading(findings), *gaps(result))
-    )
+    panels = [score_panel(findings)]
+    if findings.others:
+        panels.append(difference_panel(findings))
+    if findings.preference:
+        panels.append(preference_panel(findings.preference, findings))
+    notes = (*reading(findings), *polling(findings.preference), *gaps(result))
+    return Table(result.name, result.question, findings.verdicts, caption(findings), tuple(panels), notes)
 
 
 def score_panel(findings: Findings) -> Panel:
@@ -56,10 +66,11 @@ def score_panel(findings: Findings) -> Panel:
     header = ("Arm", "Clips", *(findings.label(metric) for metric in result.metrics))
     rows = []
     for arm in result.arms:
-        cells = [Cell(arm.name), Cell("–" if arm.kept is None else str(arm.kept))]
+        cells = [Cell(arm.name), Cell("–" if arm.kept is None else str(arm.kept), value=arm.kept)]
         for metric in result.metrics:
             bold = metric == result.primary and arm.name in findings.leaders
-            cells.append(Cell(_mean(findings, metric, arm.name), bold))
+            values = findings.values[metric][arm.name]
+            cells.append(Cell(_mean(findings, metric, arm.name), bold, fmean(values) if values else None))
         rows.append(tuple(cells))
     return Panel("Mean ± standard deviation over seeds", header, tuple(rows))
 
@@ -82,22 +93,74 @@ def difference_panel(findings: Findings) -> Panel:
     rows = []
     for arm, comparison in findings.comparisons.items():
         decided = comparison.verdict in ("better", "worse")
-        first = [Cell(arm), Cell(_difference(findings, result.primary, arm)), Cell(comparison.verdict, decided)]
-        rows.append((*first, *(Cell(_difference(findings, metric, arm)) for metric in others)))
+        first = [Cell(arm), _difference(findings, result.primary, arm), Cell(comparison.verdict, decided)]
+        rows.append((*first, *(_difference(findings, metric, arm) for metric in others)))
     return Panel(f"Difference from {result.baseline}, paired by seed [interval]", header, tuple(rows))
 
 
-def _difference(findings: Findings, metric: str, arm: str) -> str:
+def _difference(findings: Findings, metric: str, arm: str) -> Cell:
     difference = findings.differences[metric][arm]
     primary = metric == findings.result.primary
     interval = findings.comparisons[arm].interval if primary else difference.interval
     places = findings.places(metric)
     if difference.mean is None:
-        return "–"
-    text = number(difference.mean, places, signed=True)
-    if interval is None:
-        return text
-    return f"{text} [{number(interval.low, places, signed=True)}, {number(interval.high, places, signed=True)}]"
+        return Cell("–")
+    text = number(difference.mean, places, signed=True) + (stars(findings.comparisons[arm].p_holm) if primary else "")
+    if interval is not None:
+        text += f" [{number(interval.low, places, signed=True)}, {number(interval.high, places, signed=True)}]"
+    return Cell(text, value=difference.mean)
+
+
+def stars(p_holm: float) -> str:
+    """Marks of significance after Holm's correction: one below 5 %, two below 1 %, three below 0.1 %."""
+    return "*" * sum(p_holm < level for level in (0.05, 0.01, 0.001))
+
+
+def preference_panel(found: Preference, findings: Findings) -> Panel:
+    """Elo by question, Bradley–Terry strength and share of votes won, with 95 % intervals; one row an arm."""
+    names = {name: "" if name == "" else f", {name}" for name in found.elo}
+    main = next(iter(found.elo))
+    header = ("Arm", *(f"Elo{text}" for text in names.values()), f"Bradley–Terry{names[main]}", "Votes won")
+    won = (found.wins.fillna(0) * found.shown).sum(axis=1) / found.shown.sum(axis=1)
+    rows = []
+    for arm in (arm.name for arm in findings.result.arms):
+        cells = [_rating(frame, arm) for frame in (*found.elo.values(), found.bradley_terry.get(main))]
+        share = Cell(percent(round(won[arm], 3)), value=float(won[arm])) if arm in won.index else Cell("–")
+        rows.append((Cell(arm), *cells, share))
+    return Panel("People's preference [95 % interval]", header, tuple(rows))
+
+
+def _rating(frame: "pd.DataFrame | None", arm: str) -> Cell:
+    if frame is None or arm not in frame.index:
+        return Cell("–")
+    rating, low, high = (None if isnan(value) else float(value) for value in frame.loc[arm])
+    if low is None or high is None:
+        return Cell(number(rating, 0), value=rating)
+    return Cell(f"{number(rating, 0)} [{number(low, 0)}, {number(high, 0)}]", value=rating)
+
+
+def polling(found: Preference | None) -> list[str]:
+    """Who voted, who was left out, and how far they agree."""
+    if found is None:
+        return []
+    raters = f"{found.raters} rater{'s' if found.raters > 1 else ''}"
+    notes = [
+        f"Votes: {found.votes} by {raters} on {found.prompts} prompts. Elo with K = 1 and start 1000, mean of 1000 "
+        "shuffled orders; Bradley–Terry by maximum likelihood on the same scale, a tie as half a win each. Intervals "
+        "are bootstrapped over prompts and raters"
+        + (", but one rater's votes speak of that rater only." if found.raters == 1 else ".")
+    ]
+    for question, (alpha, reason) in found.alpha.items():
+        about = f" on {question}" if question else ""
+        told = f"Krippendorff's α = {number(alpha, 2)}" if reason is None else f"no Krippendorff's α ({reason})"
+        notes.append(f"Agreement of raters{about}: {told}.")
+    if found.inattentive:
+        lost = ", ".join(f"{entry.right} of {entry.checks}" for entry in found.inattentive)
+        count = len(found.inattentive)
+        notes.append(f"Left out: {count} rater{'s' if count > 1 else ''} who passed only {lost} attention checks.")
+    if found.stale:
+        notes.append(f"Left out: {found.stale} votes on samples that have been replaced since.")
+    return notes + [f"Not rated: {reason}." for reason in found.lacking]
 
 
 def caption(findings: Findings) -> str:
@@ -138,9 +201,9 @@ def reading(findings: Findings) -> list[str]:
     if findings.others:
         levels = sorted({c.interval.level for c in findings.comparisons.values() if c.interval}, reverse=True)
         own = ", ".join(percent(level) for level in levels)
-        tested = [arm for arm, c in findings.comparisons.items() if c.verdict != "descriptive"]
+        tested = findings.tested
         family = f"the {len(tested)} arms" if len(tested) > 1 else "the one arm"
-        if len(tested) < len(findings.others):
+        if len(tested) < len(findings.whole.arms) - 1:
             family += f" ({', '.join(tested)})"
         notes.append(
             f"The verdict rests on {findings.name(findings.result.primary)} alone: a paired t interval over seeds with "
@@ -149,7 +212,7 @@ def reading(findings: Findings) -> list[str]:
         )
         notes.append(
             "All other metrics are descriptive: unadjusted 95 % intervals, no verdict. "
-            "Bold: decided by the verdict, never by rank alone."
+            "Bold: decided by the verdict, never by rank alone. *, **, ***: p below 0.05, 0.01, 0.001 after Holm."
         )
     return notes
 

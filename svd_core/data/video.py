@@ -1,7 +1,7 @@
 """Video files in and out: one decode pass over every frame, and H.264 that is the same to the byte each time."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -173,7 +173,7 @@ class Video:
         self.close()
 
 
-def write_h264(path: Path, images: Iterable[Image], fps: int) -> int:
+def write_h264(path: Path, images: Iterable[Image], fps: int, options: Mapping[str, str] = H264_OPTIONS) -> int:
     """Write uint8 RGB images (H, W, 3; even sizes, all the same) as H.264, yuv420p, in mp4; return their number.
 
     One encoder thread and no creation time: equal images give equal bytes. The file appears only when whole.
@@ -181,7 +181,7 @@ def write_h264(path: Path, images: Iterable[Image], fps: int) -> int:
     half_written = path.with_name(f"{path.name}.{os.getpid()}.half")  # no two writers share one
     count = 0
     with av.open(os.fspath(half_written), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=fps, options=dict(H264_OPTIONS))
+        stream = container.add_stream("libx264", rate=fps, options=dict(options))
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1
         for count, image in enumerate(images, start=1):

@@ -14,7 +14,16 @@ from ablations.report.html import duration, probability, render
 from ablations.report.result import AblationResult
 from ablations.report.tables import build_table
 
-FILES = {"report.html", "table.md", "table.tex", "table_alone.tex", "table.csv", "comparisons.csv", "cost.csv"}
+FILES = {
+    "report.html",
+    "table.md",
+    "table.tex",
+    "table_alone.tex",
+    "table.csv",
+    "comparisons.csv",
+    "cost.csv",
+    "summary.json",
+}
 FIGURES = {"effects", "scores", "strips", "funnel", "histograms", "loss"}
 
 
@@ -49,7 +58,9 @@ def test_every_file_is_there_and_small_enough_to_commit(report: Path) -> None:
     files = contents(report)
     assert {name for name in files if "/" not in name} == FILES
     assert {Path(name).stem for name in files if name.startswith("figures/")} == FIGURES
-    assert len([name for name in files if name.startswith("gallery/")]) == 10
+    assert (
+        len([name for name in files if name.startswith("gallery/")]) == 10 + 3
+    )  # with the best and worst clips of one metric
     assert sum(map(len, files.values())) < 1_500_000
     assert [path.name for path in report.parent.iterdir()] == ["data_curation"]
 
@@ -166,7 +177,7 @@ def test_probability_is_never_zero() -> None:
 
 @pytest.mark.slow
 def test_same_result_gives_the_same_bytes(ablation: AblationResult, report: Path, tmp_path: Path) -> None:
-    write_report(ablation, tmp_path / "again")
+    write_report(Findings(ablation), tmp_path / "again")
     assert contents(tmp_path / "again") == contents(report)
 
 
@@ -182,7 +193,7 @@ def test_rewriting_replaces_what_is_ours_and_nothing_else(ablation: AblationResu
     result = ablation
     for arm in ablation.arms:
         result = without(result, arm.name)
-    write_report(result, out)
+    write_report(Findings(result), out)
     files = contents(out)
     assert files["notes.txt"] == files["figures/mine.svg"] == b"mine"
     assert "gallery/07-gone-seed3.webp" not in files
@@ -201,5 +212,5 @@ def test_a_failure_leaves_the_earlier_report_whole(
 
     monkeypatch.setattr("ablations.report.figures.draw_figures", fail)
     with pytest.raises(OSError, match="no space left"):
-        write_report(ablation, tmp_path / "out")
+        write_report(Findings(ablation), tmp_path / "out")
     assert contents(tmp_path) == {"out/report.html": b"earlier"}

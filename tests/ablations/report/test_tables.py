@@ -23,7 +23,7 @@ def test_cells_are_means_differences_and_verdicts(ablation: AblationResult) -> N
     )  # fmt: skip
     assert [cell.text for cell in scores.rows[1][:4]] == ["filtered", "686", "792 ± 13", "30.0 ± 1.7"]
     assert [cell.text for cell in differences.rows[0][:4]] == [
-        "filtered", "−154 [−278, −30]", "better", "−15.0 [−17.5, −12.5]"
+        "filtered", "−154* [−278, −30]", "better", "−15.0 [−17.5, −12.5]"
     ]  # fmt: skip
     assert [cell.text for cell in differences.rows[1][:3]] == ["same_size_random", "−2 [−106, +101]", "inconclusive"]
 

@@ -1,0 +1,212 @@
+"""People's votes on the clips of a spec: asked for on a page, written to a file, taken from one."""
+
+import hashlib
+import json
+import secrets
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from rich.console import Console
+from safetensors import safe_open
+
+from ablations.artifacts import Store
+from ablations.errors import AblateError, nearest
+from ablations.plan import Graph, plan
+from ablations.spec import Spec, load
+from bench.preference.clips import Clips
+from bench.preference.ledger import REAL, Task, replayed
+from bench.preference.log import Log, LogError, read_log
+from bench.preference.pairing import Choose, Samples
+from bench.preference.poll import Poll, Subject
+from bench.preference.table import checked_rows
+
+QUESTIONS = ("visual quality", "prompt following")
+"""The axes of the paper's human study."""
+COLUMNS: dict[str, type[pl.DataType]] = {
+    "left": pl.String, "right": pl.String, "score": pl.Float64, "prompt": pl.String, "question": pl.String,
+    "rater": pl.String, "expected": pl.Float64, "clip": pl.Int64, "seed": pl.Int64, "task": pl.String,
+    "left_sample": pl.String, "right_sample": pl.String,
+}  # fmt: skip
+"""What is known of a vote; `*_sample` are the artifacts that the clips are from."""
+
+
+def serve(name: str, scale: str, host: str, port: int, pairs: int, questions: tuple[str, ...], choose: Choose) -> None:
+    """Serve the voting page of a spec until interrupted."""
+    import uvicorn
+
+    from bench.preference.server import VotingPage, application
+
+    spec, store = load(name, scale), Store()
+    graph = plan(spec)
+    subject = subject_of(spec, graph, store, questions)
+    with held_log(spec, store) as log, tempfile.TemporaryDirectory(prefix="ablate-vote-") as folder:
+        token = token_of(store)
+        poll = Poll(subject, log, pairs, choose)
+        clips = Clips(partial(read_clip, graph, store), Path(folder))
+        Thread(target=prepare, args=(clips, subject), daemon=True).start()
+        console = Console(soft_wrap=True)
+        console.print(
+            f"[bold]{spec.name}[/]: {len(subject.prompts)} prompts, {len(subject.samples)} runs", highlight=False
+        )
+        console.print(f"votes so far: {len(poll.ledger.answers)}, kept in {log.path}", highlight=False)
+        console.print(f"raters open:  http://{host}:{port}/?token={token}", highlight=False)
+        if host not in ("127.0.0.1", "localhost"):
+            console.print("[yellow]the page is open to the network, unencrypted: whoever has the link can vote[/]")
+        app = application(VotingPage(poll, clips, token, port), host)
+        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+def subject_of(spec: Spec, graph: Graph, store: Store, questions: tuple[str, ...]) -> Subject:
+    """What can be voted on now. Raises AblateError unless two arms were sampled, with the same prompts."""
+    samples = present_samples(graph, store)
+    if len({arm for arm, _ in samples}) < 2:
+        raise AblateError(f"{spec.name} has no clips of two arms at scale {spec.scale}; `ablate run` makes them")
+    prompts = {run: tuple(entry["prompt"] for entry in read_prompts(store, key)) for run, key in samples.items()}
+    first, texts = next(iter(prompts.items()))
+    for run, other in prompts.items():
+        if other != texts:
+            raise AblateError(f"runs {first} and {run} were sampled with other prompts: no pair shows the same one")
+    with safe_open(reference(graph, store), framework="np") as file:
+        real = int(file.get_slice("videos").get_shape()[0])
+    return Subject(samples, texts, questions, checks=min(real, len(texts)))
+
+
+def present_samples(graph: Graph, store: Store) -> Samples:
+    """The samples artifact of every run that has one."""
+    return {run: roles["sample"] for run, roles in graph.runs.items() if store.has(roles["sample"])}
+
+
+def read_prompts(store: Store, key: str) -> list[dict[str, Any]]:
+    """What each clip of a samples artifact shows: `prompt` and `fps`."""
+    entries: list[dict[str, Any]] = json.loads((store.artifact(key) / "prompts.json").read_text(encoding="utf-8"))
+    return entries
+
+
+def reference(graph: Graph, store: Store) -> Path:
+    """The file of the real clips: the i-th has the i-th prompt."""
+    return store.artifact(next(iter(graph.runs.values()))["reference"]) / "clips.safetensors"
+
+
+def read_clip(graph: Graph, store: Store, side: str, seed: int | None, clip: int) -> tuple[NDArray[np.uint8], int]:
+    """Frames (T, 3, H, W) and rate of one clip of an arm, or of the real clip."""
+    key = next(k for (arm, s), k in present_samples(graph, store).items() if side == REAL or (arm, s) == (side, seed))
+    path = reference(graph, store) if side == REAL else store.artifact(key) / "videos.safetensors"
+    with safe_open(path, framework="np") as file:
+        return file.get_slice("videos")[clip : clip + 1][0], int(read_prompts(store, key)[clip]["fps"])
+
+
+def prepare(clips: Clips, subject: Subject) -> None:
+    """Make all files ahead of the raters, clip by clip."""
+    for clip in range(len(subject.prompts)):
+        for arm, seed in subject.samples:
+            clips.path(arm, seed, clip)
+
+
+def log_path(spec: Spec, store: Store) -> Path:
+    """Where the votes on a spec at its scale are kept."""
+    return store.root / "votes" / f"{spec.name}-{spec.scale}.jsonl"
+
+
+@contextmanager
+def held_log(spec: Spec, store: Store) -> Iterator[Log]:
+    """The votes' log, for this process alone."""
+    try:
+        log = Log(log_path(spec, store))
+    except (LogError, OSError) as error:
+        raise AblateError(str(error)) from error
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def token_of(store: Store) -> str:
+    """The token of this store's voting pages: kept, so that a restarted page knows its raters' links."""
+    path = store.folder("votes") / "token"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(16))
+    return path.read_text()
+
+
+def votes_table(spec: Spec, store: Store) -> pl.DataFrame:
+    """All standing votes on a spec at its scale, one row an answer, attention checks and old samples included."""
+    try:
+        return pl.DataFrame(replayed(read_log(log_path(spec, store))).rows(), schema=COLUMNS)
+    except LogError as error:
+        raise AblateError(str(error)) from error
+
+
+def on_present_samples(votes: pl.DataFrame, graph: Graph, store: Store) -> pl.DataFrame:
+    """Attention checks, and the votes on clips that the store's present artifacts hold."""
+    present = sorted(set(present_samples(graph, store).values()))
+    real = pl.col("left_sample").is_in(present) & pl.col("right_sample").is_in(present)
+    return votes.filter(pl.col("expected").is_not_null() | real)
+
+
+def export_votes(name: str, scale: str, out: Path) -> int:
+    """Write all votes on a spec as CSV; returns their number."""
+    votes = votes_table(load(name, scale), Store())
+    votes.write_csv(out)
+    return votes.height
+
+
+def import_votes(name: str, scale: str, path: Path) -> tuple[int, int]:
+    """
+    Take votes from a CSV file: `left, right, score` and, as far as known, the other columns of an export.
+
+    Returns how many were taken, and how many were there already: the same file twice counts once. Votes that do not say
+    which samples they are on count as votes on the present ones. Nothing is taken from a file with a wrong row.
+    """
+    spec, store = load(name, scale), Store()
+    samples = present_samples(plan(spec), store)
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+        rows, tasks, twins = checked_rows(table), [], Counter[str]()
+        for row, more in zip(rows, table.to_dicts(), strict=True):
+            identity = json.dumps([more.get(name) for name in COLUMNS])
+            tasks.append(task_of(row, more, spec, samples, f"{identity}/{twins[identity]}"))
+            twins[identity] += 1  # equal rows of one file are votes of people whom it does not tell apart
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise AblateError(f"{path}: {error}") from error
+    with held_log(spec, store) as log:
+        ledger, taken = replayed(log.events), 0
+        for task, row in zip(tasks, rows, strict=True):
+            if (task.task, row["question"]) in ledger.answers:
+                continue
+            events: list[dict[str, Any]] = [] if task.task in ledger.tasks else [{"event": "shown", **asdict(task)}]
+            events.append({"event": "vote", "task": task.task, "question": row["question"], "score": row["score"]})
+            for event in events:
+                log.append(event)
+                ledger.apply(event)
+            taken += 1
+        log.sync()
+    return taken, len(rows) - taken
+
+
+def task_of(row: dict[str, Any], more: dict[str, Any], spec: Spec, samples: Samples, identity: str) -> Task:
+    """A row of a file as a pair that was shown. Raises ValueError for an arm that the spec does not have."""
+    sides = (row["left"], row["right"])
+    for arm in sides if row["expected"] is None else ():
+        if arm not in spec.arms:
+            raise ValueError(f"unknown arm {arm!r} of {spec.name}; {nearest(arm, list(spec.arms))}")
+    seed, clip = (int(more[name]) if more.get(name) else None for name in ("seed", "clip"))
+    left, right = (sample_of(arm, seed, samples) for arm in sides)
+    left, right = more.get("left_sample") or left, more.get("right_sample") or right
+    name = more.get("task") or "file-" + hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
+    return Task(name, row["rater"], *sides, row["prompt"], clip, seed, left, right, row["expected"], from_file=True)
+
+
+def sample_of(arm: str, seed: int | None, samples: Samples) -> str | None:
+    """The present samples of an arm, of any seed if none is told."""
+    return next((key for (a, s), key in samples.items() if a == arm and seed in (None, s)), None)
