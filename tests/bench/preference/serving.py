@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import uvicorn
-from conftest import TOKEN, frames, subject
+from voting import TOKEN, frames, subject
 
 from bench.preference.clips import Clips
 from bench.preference.log import Log

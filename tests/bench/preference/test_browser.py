@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import ARMS, TOKEN
+from voting import ARMS, TOKEN
 
 from bench.preference.ledger import replayed
 from bench.preference.log import read_log

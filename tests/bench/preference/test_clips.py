@@ -1,5 +1,5 @@
 import numpy as np
-from conftest import frames
+from voting import frames
 
 from bench.preference.clips import Clips, damaged, enlarged
 from bench.preference.ledger import DAMAGED, REAL

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import ARMS, QUESTIONS, SEEDS, subject
+from voting import ARMS, QUESTIONS, SEEDS, subject
 
 from bench.preference import read_votes
 from bench.preference.ledger import DAMAGED, REAL, replayed

@@ -4,8 +4,8 @@ import json
 
 import av
 import pytest
-from conftest import ARMS, QUESTIONS, TOKEN
 from starlette.testclient import TestClient
+from voting import ARMS, QUESTIONS, TOKEN
 
 from bench.preference.log import read_log
 
