@@ -198,6 +198,8 @@ def write_results(
     from ablations.report.build import write_report
 
     spec = load(name, scale)
+    if out is None and (arms or metrics):
+        raise AblateError("a report of some arms or metrics needs --out: it must not replace the whole one")
     folder = results_folder(spec, out)
     page = write_report(found(spec, arms, metrics), folder)
     if folder.parent == Path("results"):
