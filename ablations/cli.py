@@ -21,6 +21,8 @@ app.add_typer(votes_app, name="votes")
 INTERRUPTED = 130
 
 SpecName = Annotated[str, typer.Argument(metavar="SPEC", help="A packaged spec (see `ablate list`) or a YAML file.")]
+FormatName = Literal["markdown", "latex", "csv", "html"]
+TableFormat = Annotated[FormatName, typer.Option("--format", help="How the table is written.")]
 Scale = Annotated[str, typer.Option(help="Sizes and steps: a packaged scale or a YAML file.")]
 Cluster = Annotated[str, typer.Option(help="Resources: a packaged cluster or a YAML file.")]
 Out = Annotated[
@@ -117,8 +119,7 @@ def report(
     scale: Scale = "laptop",
     out: Out = None,
     format_name: Annotated[
-        Literal["markdown", "latex", "csv", "html"] | None,
-        typer.Option("--format", help="Print the table alone instead of writing the whole report."),
+        FormatName | None, typer.Option("--format", help="Print the table alone instead of writing the whole report.")
     ] = None,
     arms: Annotated[str, typer.Option(help="Show these arms only, comma-separated, and the baseline.")] = "",
     metrics: Annotated[str, typer.Option(help="Show these metrics only, comma-separated, and the primary one.")] = "",
@@ -131,6 +132,37 @@ def report(
         typer.echo(table_text(spec, scale, format_name, shown_arms, shown_metrics), nl=False)
     else:
         typer.echo(write_results(spec, scale, out, shown_arms, shown_metrics))
+
+
+@app.command(name="compare")
+def compare_runs(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="SPEC:ARM, or SPEC:ARM:SEED, two at least.")],
+    scale: Scale = "laptop",
+    format_name: TableFormat = "markdown",
+) -> None:
+    """Print runs side by side, across ablations: scores, differences from the first one, settings that differ."""
+    from ablations.compare import compare
+    from ablations.report.formats import as_text
+
+    typer.echo(as_text(compare(runs, scale), format_name), nl=False)
+
+
+@app.command()
+def tensorboard(
+    spec: SpecName, folder: Annotated[Path, typer.Argument(help="Where event files go.")], scale: Scale = "laptop"
+) -> None:
+    """Follow an ablation's trainings and write event files for TensorBoard, until all is done or Ctrl-C."""
+    from ablations.tensorboard import follow
+
+    follow(spec, scale, folder)
+
+
+@app.command()
+def index(folder: Annotated[Path, typer.Argument(help="Folder of reports.")] = Path("results")) -> None:
+    """Write one page over all reports."""
+    from ablations.index import write_index
+
+    typer.echo(write_index(folder))
 
 
 @app.command()
@@ -156,12 +188,25 @@ def vote(
     serve(spec, scale, host, port, pairs, tuple(question or QUESTIONS), choose)
 
 
+@votes_app.command(name="ballot")
+def votes_ballot(
+    spec: SpecName,
+    folder: Annotated[Path, typer.Argument(help="An empty folder.")],
+    scale: Scale = "laptop",
+    pairs: Annotated[int, typer.Option(min=1, help="How many pairs.")] = 100,
+) -> None:
+    """Write pairs of clips for an outside service, arms unnamed. It answers with pair, question, rater and answer."""
+    from ablations.vote_files import write_ballot
+
+    typer.echo(f"{write_ballot(spec, scale, folder, pairs)} pairs written to {folder}")
+
+
 @votes_app.command(name="export")
 def votes_export(
     spec: SpecName, out: Annotated[Path, typer.Argument(help="CSV file.")], scale: Scale = "laptop"
 ) -> None:
     """Write all votes on a spec to a CSV file."""
-    from ablations.votes import export_votes
+    from ablations.vote_files import export_votes
 
     typer.echo(f"{export_votes(spec, scale, out)} votes written to {out}")
 
@@ -170,8 +215,8 @@ def votes_export(
 def votes_import(
     spec: SpecName, file: Annotated[Path, typer.Argument(help="CSV file.")], scale: Scale = "laptop"
 ) -> None:
-    """Take votes from a CSV file: left, right, score (1, 0 or 0.5), and prompt, question and rater where known."""
-    from ablations.votes import import_votes
+    """Take votes from a CSV file: answers to a ballot, an export, or any table with left, right, score (1, 0, 0.5)."""
+    from ablations.vote_files import import_votes
 
     taken, known = import_votes(spec, scale, file)
     typer.echo(f"{taken} votes taken from {file}" + (f"; {known} were there already" if known else ""))

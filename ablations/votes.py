@@ -1,13 +1,10 @@
-"""People's votes on the clips of a spec: asked for on a page, written to a file, taken from one."""
+"""People's votes on the clips of a spec: asked for on a page, kept in a log, read as a table."""
 
-import hashlib
 import json
 import secrets
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -20,15 +17,14 @@ from rich.console import Console
 from safetensors import safe_open
 
 from ablations.artifacts import Store
-from ablations.errors import AblateError, nearest
+from ablations.errors import AblateError
 from ablations.plan import Graph, plan
 from ablations.spec import Spec, load
 from bench.preference.clips import Clips
-from bench.preference.ledger import REAL, Task, replayed
+from bench.preference.ledger import REAL, replayed
 from bench.preference.log import Log, LogError, read_log
 from bench.preference.pairing import Choose, Samples
 from bench.preference.poll import Poll, Subject
-from bench.preference.table import checked_rows
 
 QUESTIONS = ("visual quality", "prompt following")
 """The axes of the paper's human study."""
@@ -152,61 +148,3 @@ def on_present_samples(votes: pl.DataFrame, graph: Graph, store: Store) -> pl.Da
     present = sorted(set(present_samples(graph, store).values()))
     real = pl.col("left_sample").is_in(present) & pl.col("right_sample").is_in(present)
     return votes.filter(pl.col("expected").is_not_null() | real)
-
-
-def export_votes(name: str, scale: str, out: Path) -> int:
-    """Write all votes on a spec as CSV; returns their number."""
-    votes = votes_table(load(name, scale), Store())
-    votes.write_csv(out)
-    return votes.height
-
-
-def import_votes(name: str, scale: str, path: Path) -> tuple[int, int]:
-    """
-    Take votes from a CSV file: `left, right, score` and, as far as known, the other columns of an export.
-
-    Returns how many were taken, and how many were there already: the same file twice counts once. Votes that do not say
-    which samples they are on count as votes on the present ones. Nothing is taken from a file with a wrong row.
-    """
-    spec, store = load(name, scale), Store()
-    samples = present_samples(plan(spec), store)
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-        rows, tasks, twins = checked_rows(table), [], Counter[str]()
-        for row, more in zip(rows, table.to_dicts(), strict=True):
-            identity = json.dumps([more.get(name) for name in COLUMNS])
-            tasks.append(task_of(row, more, spec, samples, f"{identity}/{twins[identity]}"))
-            twins[identity] += 1  # equal rows of one file are votes of people whom it does not tell apart
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise AblateError(f"{path}: {error}") from error
-    with held_log(spec, store) as log:
-        ledger, taken = replayed(log.events), 0
-        for task, row in zip(tasks, rows, strict=True):
-            if (task.task, row["question"]) in ledger.answers:
-                continue
-            events: list[dict[str, Any]] = [] if task.task in ledger.tasks else [{"event": "shown", **asdict(task)}]
-            events.append({"event": "vote", "task": task.task, "question": row["question"], "score": row["score"]})
-            for event in events:
-                log.append(event)
-                ledger.apply(event)
-            taken += 1
-        log.sync()
-    return taken, len(rows) - taken
-
-
-def task_of(row: dict[str, Any], more: dict[str, Any], spec: Spec, samples: Samples, identity: str) -> Task:
-    """A row of a file as a pair that was shown. Raises ValueError for an arm that the spec does not have."""
-    sides = (row["left"], row["right"])
-    for arm in sides if row["expected"] is None else ():
-        if arm not in spec.arms:
-            raise ValueError(f"unknown arm {arm!r} of {spec.name}; {nearest(arm, list(spec.arms))}")
-    seed, clip = (int(more[name]) if more.get(name) else None for name in ("seed", "clip"))
-    left, right = (sample_of(arm, seed, samples) for arm in sides)
-    left, right = more.get("left_sample") or left, more.get("right_sample") or right
-    name = more.get("task") or "file-" + hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
-    return Task(name, row["rater"], *sides, row["prompt"], clip, seed, left, right, row["expected"], from_file=True)
-
-
-def sample_of(arm: str, seed: int | None, samples: Samples) -> str | None:
-    """The present samples of an arm, of any seed if none is told."""
-    return next((key for (a, s), key in samples.items() if a == arm and seed in (None, s)), None)

@@ -1,7 +1,9 @@
 """Filling a report's data from the store: what is there, and for what is not, why."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import polars as pl
 
@@ -27,8 +29,7 @@ from bench.curation import axis_auc, cut_f1, kept_quality
 
 def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
     """Everything that the report of a spec draws, from the artifacts that are there."""
-    tables = Tables(spec, graph, store)
-    made = [key for key in graph.nodes if store.has(key)]
+    tables, times = Tables(spec, graph, store), spent(graph, store)
     asked = read_json(store.root / "asked" / f"{spec.name}-{spec.scale}.json", missing={})
     return AblationResult(
         name=spec.name,
@@ -39,16 +40,16 @@ def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
         metrics=spec.metrics,
         baseline=spec.baseline,
         family=spec.family,
-        arms=tuple(arm(name, spec, graph, store, tables) for name in spec.arms),
+        arms=tuple(arm(name, spec, graph, store, tables, times) for name in spec.arms),
         seeds=spec.seeds,
         runs=tuple(run(name, seed, graph, store) for name, seed in spec.runs()),
         provenance=provenance(spec, graph, store),
         curation=tables.curation,
         reference=present(store, shared(graph, "reference")),
-        costs=costs(graph, store),
+        costs=costs(graph, times),
         ballots=ballots(spec, graph, store),
         planned_seconds=sum(spec.core_seconds.get(node.stage, 0.0) for node in graph.nodes.values()) or None,
-        gpu_hours=sum(store.manifest(key).get("accelerator_seconds", 0.0) for key in made) / 3600,
+        gpu_hours=sum(each.accelerator_seconds for each in times.values()) / 3600,
         planned_gpu_hours=asked.get("gpu_hours"),
     )
 
@@ -88,12 +89,12 @@ class Tables:
         return kept_quality(self.clips, kept, self.truth)
 
 
-def arm(name: str, spec: Spec, graph: Graph, store: Store, tables: Tables) -> Arm:
+def arm(name: str, spec: Spec, graph: Graph, store: Store, tables: Tables, times: "Mapping[str, Spent]") -> Arm:
     """One arm with its subset. A subset drawn anew for every seed is described by the first seed's."""
     subset = present(store, graph.runs[name, spec.seeds[0]]["subset"])
-    samples = spec.arms[name].pretrain_videos.samples
+    samples, seconds = spec.arms[name].pretrain_videos.samples, run_seconds(name, spec, graph, times)
     if subset is None:
-        return Arm(name, spec.overrides[name], samples=samples)
+        return Arm(name, spec.overrides[name], samples=samples, seconds=seconds)
     funnel = read_json(subset / "funnel.json")
     kept = pl.read_parquet(subset / "subset.parquet")["clip_id"].to_list()
     quality = tables.quality(kept)
@@ -105,6 +106,7 @@ def arm(name: str, spec: Spec, graph: Graph, store: Store, tables: Tables) -> Ar
         precision=quality.get("precision"),
         recall=quality.get("recall"),
         samples=samples,
+        seconds=seconds,
     )
 
 
@@ -137,14 +139,34 @@ def ballots(spec: Spec, graph: Graph, store: Store) -> Ballots | None:
     return Ballots(present, stale=votes.height - present.height) if votes.height else None
 
 
-def costs(graph: Graph, store: Store) -> tuple[Cost, ...]:
-    """Seconds by kind of stage, as the manifests tell them: what it took to make each, whenever that was."""
+@dataclass(frozen=True)
+class Spent:
+    """What making an artifact took: process time, and how much of it on an accelerator."""
+
+    seconds: float
+    accelerator_seconds: float
+
+
+def spent(graph: Graph, store: Store) -> dict[str, Spent]:
+    """What every finished stage took, whenever that was, as the manifests tell it."""
+    manifests = {key: store.manifest(key) for key in graph.nodes if store.has(key)}
+    return {key: Spent(float(m["seconds"]), float(m.get("accelerator_seconds", 0.0))) for key, m in manifests.items()}
+
+
+def costs(graph: Graph, times: Mapping[str, Spent]) -> tuple[Cost, ...]:
+    """Seconds by kind of stage."""
     rows = []
     for stage in dict.fromkeys(node.stage for node in graph.nodes.values()):
-        keys = [key for key, node in graph.nodes.items() if node.stage == stage and store.has(key)]
-        seconds = sum(float(store.manifest(key)["seconds"]) for key in keys)
-        rows.append(Cost(stage, runs=len(keys), seconds=seconds))
+        own = [times[key] for key, node in graph.nodes.items() if node.stage == stage and key in times]
+        rows.append(Cost(stage, len(own), sum(s.seconds for s in own), sum(s.accelerator_seconds for s in own)))
     return tuple(rows)
+
+
+def run_seconds(name: str, spec: Spec, graph: Graph, times: Mapping[str, Spent]) -> float | None:
+    """Process time from the corpus to the score of one of the arm's runs, mean over the seeds that are scored."""
+    ways = [graph.closure([graph.runs[name, seed]["score"]]) for seed in spec.seeds]
+    whole = [sum(times[key].seconds for key in way) for way in ways if way <= times.keys()]
+    return fmean(whole) if whole else None
 
 
 def provenance(spec: Spec, graph: Graph, store: Store) -> Provenance:

@@ -14,15 +14,16 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import RcKeyType
 
 from ablations.report.curation_figures import draw_funnel, draw_histograms
 from ablations.report.findings import Findings
+from ablations.report.legend import legend
 from ablations.report.preference_figures import draw_elo
 from ablations.report.strips import draw_strips
 from ablations.report.style import ArmStyle, shortened
+from ablations.report.trade_figures import draw_cost, draw_kept, draw_steps
 from ablations.statistics import Interval
 
 WIDTH = 3.3
@@ -151,18 +152,8 @@ def draw_scores(findings: Findings) -> Figure | None:
         panel.set_xticks([])
         panel.yaxis.set_major_locator(MaxNLocator(4))
         panel.set_title(shortened(findings.label(metric), 26), loc="left")
-    _legend(figure, findings)
+    legend(figure, findings)
     return figure
-
-
-def _legend(figure: Figure, findings: Findings, *, line: bool = False) -> None:
-    handles = [
-        Line2D([], [], color=s.colour, marker=s.marker, linestyle=s.line if line else "", label=s.label, markersize=4)
-        for s in findings.styles.values()
-    ]
-    one_line = len(handles) <= 3 and sum(len(style.label) for style in findings.styles.values()) <= 40
-    columns = len(handles) if one_line else min(2, len(handles))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2)
 
 
 def draw_loss(findings: Findings) -> Figure | None:
@@ -179,7 +170,7 @@ def draw_loss(findings: Findings) -> Figure | None:
         panel.fill_between(samples, losses.min(axis=0), losses.max(axis=0), color=style.colour, alpha=0.18, linewidth=0)
     panel.set_xlabel("training samples seen")
     panel.set_ylabel("training loss")
-    _legend(figure, findings, line=True)
+    legend(figure, findings, line=True)
     return figure
 
 
@@ -209,6 +200,11 @@ FIGURES: dict[Plot, Callable[[Findings], Figure | None]] = {
         "Every run (hollow) and the mean over seeds (bar). Grey lines join the runs that share a seed.",
     ): draw_scores,
     Plot(
+        "steps",
+        "Primary metric against training",
+        "Arms that differ only in how long they train: mean over seeds, with the range between them.",
+    ): draw_steps,
+    Plot(
         "strips",
         "Sampled frames",
         "The same prompts and the same seed in every arm, below a real clip of the prompt.",
@@ -228,6 +224,16 @@ FIGURES: dict[Plot, Callable[[Findings], Figure | None]] = {
         "Scores of all clips",
         "Every axis with the arms' thresholds in the arms' colours; hatched is what they drop.",
     ): draw_histograms,
+    Plot(
+        "kept",
+        "Kept share against quality",
+        "Share of all clips that an arm trains on, and its primary metric: mean and range over seeds.",
+    ): draw_kept,
+    Plot(
+        "cost",
+        "Cost against quality",
+        "Process time from the corpus to the score of one run, shared stages included, and the primary metric.",
+    ): draw_cost,
     Plot(
         "loss",
         "Training loss",

@@ -55,7 +55,8 @@ class FunnelStep:
 class Arm:
     """One variant. `overrides` is its diff to the recipe; `kept` its number of clips, null if that is not known.
 
-    `precision` and `recall` are those of the kept clips against the planted truth; `samples` is what one run trains on.
+    `precision` and `recall` are those of the kept clips against the planted truth; `samples` is what one run trains on,
+    `seconds` the process time of all its stages, shared ones included (mean over the seeds that are done).
     """
 
     name: str
@@ -65,6 +66,7 @@ class Arm:
     precision: float | None = None
     recall: float | None = None
     samples: int | None = None
+    seconds: float | None = None
 
     @property
     def epochs(self) -> float | None:
@@ -127,11 +129,14 @@ class Ballots:
 
 @dataclass(frozen=True)
 class Cost:
-    """One kind of stage: how many there are, and the seconds that making them took, whenever that was."""
+    """One kind of stage: how many there are, and the seconds that making them took, whenever that was; of these,
+    `accelerator_seconds` on an accelerator.
+    """
 
     stage: str
     runs: int
     seconds: float
+    accelerator_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

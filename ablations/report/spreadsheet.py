@@ -51,8 +51,8 @@ def _verdict_columns(c: Comparison) -> list[object]:
 
 def cost_csv(result: AblationResult) -> str:
     """Seconds spent, one row a kind of stage: the only table that two runs need not agree on."""
-    rows = [[cost.stage, cost.runs, cost.seconds] for cost in result.costs]
-    return _csv(["stage", "runs", "seconds"], rows)
+    rows = [[cost.stage, cost.runs, cost.seconds, cost.accelerator_seconds] for cost in result.costs]
+    return _csv(["stage", "runs", "seconds", "accelerator_seconds"], rows)
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -51,6 +51,14 @@ class Poll:
         self._record({"event": "shown", **asdict(new)})
         return new, self.subject.questions[0]
 
+    def ballot(self, pairs: int) -> list[Task]:
+        """Pairs to be rated elsewhere, as shown to nobody (rater ""): at most so many."""
+        tasks = []
+        while len(tasks) < pairs and (task := self._new("")) is not None:
+            self._record({"event": "shown", **asdict(task)})
+            tasks.append(task)
+        return tasks
+
     def vote(self, rater: str, task: str, question: str, score: float) -> None:
         """Record an answer. One that is there already stands: the same request twice is one vote."""
         if not self._answered(rater, task, question):

@@ -10,10 +10,9 @@ from ablations.errors import AblateError
 from ablations.plan import plan
 from ablations.report.collect import ballots
 from ablations.spec import load
+from ablations.vote_files import export_votes, import_votes, write_ballot
 from ablations.votes import (
     QUESTIONS,
-    export_votes,
-    import_votes,
     log_path,
     on_present_samples,
     read_clip,
@@ -161,3 +160,39 @@ def test_a_page_at_work_keeps_others_from_writing(spec, store, tmp_path):
     with pytest.raises(AblateError, match="is the voting page running"):
         import_votes("data_curation", "smoke", tmp_path / "service.csv")
     log.close()
+
+
+def test_a_ballot_goes_out_blind_and_its_answers_come_back(spec, graph, store, tmp_path):
+    assert write_ballot("data_curation", "smoke", tmp_path / "ballot", 20) == 20
+    ballot = pl.read_csv(tmp_path / "ballot" / "ballot.csv")
+    files = {path.name for path in (tmp_path / "ballot").iterdir()}
+    assert set(ballot["left_clip"]) | set(ballot["right_clip"]) | {"ballot.csv"} == files
+    told = (tmp_path / "ballot" / "ballot.csv").read_text() + " ".join(files)
+    assert not [arm for arm in (*spec.arms, "real clip", "damaged", "sample-") if arm in told]
+    answers = [
+        {"pair": pair, "question": "visual quality", "rater": rater, "answer": "left", "price": "0.02"}
+        for pair in ballot["pair"]
+        for rater in ("w1", "w2")
+    ]
+    pl.DataFrame(answers).write_csv(tmp_path / "answers.csv")
+    assert import_votes("data_curation", "smoke", tmp_path / "answers.csv") == (40, 0)
+    assert import_votes("data_curation", "smoke", tmp_path / "answers.csv") == (0, 40)
+    table = votes_table(spec, store)
+    assert table.height == 40
+    assert set(table["rater"]) == {"w1", "w2"}
+    assert table["expected"].drop_nulls().len() == 4  # two checks, two raters
+    assert set(table.filter(pl.col("expected").is_null())["left"]) <= set(spec.arms)
+    with pytest.raises(AblateError, match="is not empty"):
+        write_ballot("data_curation", "smoke", tmp_path / "ballot", 20)
+
+
+@pytest.mark.parametrize(
+    ("pair", "answer", "message"),
+    [("nonsense", "left", "row 0: no ballot of this spec"), (None, "best", "answer is 'best'")],
+)
+def test_answers_to_no_ballot(spec, store, tmp_path, pair, answer, message):
+    write_ballot("data_curation", "smoke", tmp_path / "ballot", 1)
+    known = pl.read_csv(tmp_path / "ballot" / "ballot.csv")["pair"][0]
+    pl.DataFrame({"pair": [pair or known], "answer": [answer], "rater": ["w"]}).write_csv(tmp_path / "answers.csv")
+    with pytest.raises(AblateError, match=message):
+        import_votes("data_curation", "smoke", tmp_path / "answers.csv")

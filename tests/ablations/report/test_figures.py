@@ -1,0 +1,114 @@
+"""Every figure, in every state that an ablation can be in: nothing overlaps, nothing is cut off."""
+
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from synthetic import renamed, with_seeds, without
+from test_preference import ballots
+
+from ablations.report.figures import FIGURES, LOOK
+from ablations.report.findings import Findings
+from ablations.report.result import AblationResult
+
+LONG = "filtered_by_motion_text_area_aesthetics_and_alignment_at_the_papers_shares"
+PLOTS = {plot.name: draw for plot, draw in FIGURES.items()}
+
+
+def many(result: AblationResult, arms: int = 20) -> AblationResult:
+    """The same ablation with copies of its filtered arm under very long names."""
+    base = next(arm for arm in result.arms if arm.name == "filtered")
+    names = [f"{LONG}_{number}" for number in range(arms - 1)]
+    copies = tuple(
+        replace(base, name=name, kept=686 + 40 * n, samples=2400 + 100 * n, seconds=200.0 + n)
+        for n, name in enumerate(names)
+    )
+    runs = tuple(replace(result.run("filtered", seed), arm=name) for name in names for seed in result.seeds)
+    baseline = tuple(run for run in result.runs if run.arm == result.baseline)
+    return replace(result, arms=(replace(result.arms[0], seconds=100.0), *copies), runs=(*baseline, *runs))
+
+
+STATES = {
+    "whole": lambda result: replace(result, ballots=ballots()),
+    "one seed": lambda result: with_seeds(result, 1),
+    "failed arm": lambda result: without(result, "filtered"),
+    "long names": lambda result: renamed(result, {"filtered": LONG, "same_size_random": LONG + "_2"}),
+    "twenty arms": many,
+}
+
+
+def texts(figure: Figure) -> list[tuple[str, mpl.transforms.Bbox]]:
+    """Every text that is seen, with its place in pixels; tick labels out of an axis' range are not."""
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    found = []
+    for text in figure.findobj(Text):
+        if text.get_visible() and text.get_text().strip():
+            box = text.get_window_extent(renderer)
+            found.append((text.get_text(), box))
+    return found
+
+
+def drawn(name: str, result: AblationResult) -> Figure | None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with mpl.rc_context(LOOK):
+        figure = PLOTS[name](Findings(result))
+        if figure is not None:
+            FigureCanvasAgg(figure)
+        return figure
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLOTS)
+@pytest.mark.parametrize("state", STATES)
+def test_labels_neither_overlap_nor_leave_the_page(ablation: AblationResult, name: str, state: str) -> None:
+    figure = drawn(name, STATES[state](ablation))
+    if figure is None:
+        return
+    with mpl.rc_context(LOOK):
+        shown = texts(figure)
+    width, height = figure.bbox.width, figure.bbox.height
+    for text, box in shown:
+        assert box.x0 > -1, text
+        assert box.x1 < width + 1, text
+        assert box.y0 > -1, text
+        assert box.y1 < height + 1, text
+    for (one, first), (two, second) in combinations(shown, 2):
+        across = min(first.x1, second.x1) - max(first.x0, second.x0)
+        down = min(first.y1, second.y1) - max(first.y0, second.y0)
+        assert across < 1 or down < 2, (one, two)  # descenders of one line may touch the next
+
+
+def test_steps_need_arms_that_differ_in_training_alone(ablation: AblationResult) -> None:
+    assert drawn("steps", ablation) is None
+    longer = replace(ablation.arms[1], name="longer", samples=4800)
+    runs = tuple(replace(ablation.run("filtered", seed), arm="longer") for seed in ablation.seeds)
+    figure = drawn("steps", replace(ablation, arms=(*ablation.arms, longer), runs=(*ablation.runs, *runs)))
+    assert figure is not None
+    (line, *_) = figure.axes[0].lines
+    assert list(line.get_xdata()) == [2400, 4800]
+
+
+def test_quality_is_set_against_what_is_kept_and_spent(ablation: AblationResult) -> None:
+    figure = drawn("kept", ablation)
+    assert figure is not None
+    places = {float(line.get_xdata()[0]) for line in figure.axes[0].lines}  # type: ignore[index]
+    assert places == {100.0, pytest.approx(100 * 686 / 3248)}
+    assert drawn("cost", ablation) is None  # nothing is known of it
+    timed = replace(ablation, arms=tuple(replace(arm, seconds=60.0 * n) for n, arm in enumerate(ablation.arms, 1)))
+    assert drawn("cost", timed) is not None
+
+
+def test_page_of_twenty_arms_is_whole(ablation: AblationResult, tmp_path: Path) -> None:
+    from ablations.report.build import write_report
+
+    page = write_report(Findings(many(ablation)), tmp_path / "out", gallery_prompts=1)
+    text = page.read_text(encoding="utf-8").replace("<wbr>", "")
+    for number in range(19):
+        assert f"{LONG}_{number}" in text
+    assert sum(path.stat().st_size for path in page.parent.rglob("*") if path.is_file()) < 30e6
