@@ -2,9 +2,10 @@
 
 import json
 import secrets
+import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -42,6 +43,10 @@ def serve(name: str, scale: str, host: str, port: int, pairs: int, questions: tu
 
     from bench.preference.server import VotingPage, application
 
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise AblateError(f"{host}:{port} cannot be served ({error.strerror}); choose another --port") from error
     spec, store = load(name, scale), Store()
     graph = plan(spec)
     subject = subject_of(spec, graph, store, questions)
@@ -103,9 +108,10 @@ def read_clip(graph: Graph, store: Store, side: str, seed: int | None, clip: int
 
 def prepare(clips: Clips, subject: Subject) -> None:
     """Make all files ahead of the raters, clip by clip."""
-    for clip in range(len(subject.prompts)):
-        for arm, seed in subject.samples:
-            clips.path(arm, seed, clip)
+    with suppress(FileNotFoundError):  # the page was closed, and its folder is gone
+        for clip in range(len(subject.prompts)):
+            for arm, seed in subject.samples:
+                clips.path(arm, seed, clip)
 
 
 def log_path(spec: Spec, store: Store) -> Path:

@@ -44,7 +44,10 @@ const show = (state) => {
   element("standing").hidden = !inside;
   element("voting").hidden = state.task === undefined;
   element("finished").hidden = !inside || state.task !== undefined;
-  if (!inside) return;
+  if (!inside) {
+    element("name").focus();
+    return;
+  }
   element("progress").value = state.answered / state.total;
   element("count").textContent = `${state.answered} of ${state.total}`;
   element("rater").textContent = state.rater;

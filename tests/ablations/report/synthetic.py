@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import save_file
 
-from ablations.report.result import AblationResult, Arm, Cost, Curation, FunnelStep, Provenance, Run, Score
+from ablations.report.result import AblationResult, Arm, Ballots, Cost, Curation, FunnelStep, Provenance, Run, Score
 
 FVD = {
     "unfiltered": (961.4, 982.7, 894.2),
@@ -161,3 +161,23 @@ def renamed(result: AblationResult, names: dict[str, str]) -> AblationResult:
 def with_seeds(result: AblationResult, *seeds: int) -> AblationResult:
     """The same ablation cut down to some of its seeds."""
     return replace(result, seeds=seeds, runs=tuple(run for run in result.runs if run.seed in seeds))
+
+
+def ballots(
+    *, raters: int = 4, stale: int = 0, questions: tuple[str, ...] = ("visual quality", "prompt following")
+) -> Ballots:
+    """Raters who mostly prefer the filtered arm, and one who answers blindly."""
+    draw = np.random.default_rng(0)
+    arms = ("unfiltered", "filtered", "same_size_random")
+    rows = []
+    for rater in range(raters):
+        for prompt in range(12):
+            for one, two in ((0, 1), (0, 2), (1, 2)):
+                for question in questions:
+                    chance = 0.8 if arms[one] == "filtered" else 0.2 if arms[two] == "filtered" else 0.5
+                    score = float(draw.random() < chance)
+                    rows.append((arms[one], arms[two], score, f"prompt {prompt}", question, f"rater {rater}", None))
+    rows += [("real clip", "damaged clip", 0.0, "prompt 0", "visual quality", "sloppy", 1.0)]
+    rows += [("filtered", "unfiltered", 0.0, "prompt 0", "visual quality", "sloppy", None)]
+    names = ["left", "right", "score", "prompt", "question", "rater", "expected"]
+    return Ballots(pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None), stale)

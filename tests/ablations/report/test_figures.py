@@ -8,8 +8,7 @@ import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from synthetic import renamed, with_seeds, without
-from test_preference import ballots
+from synthetic import ballots, renamed, with_seeds, without
 
 from ablations.report.figures import FIGURES, LOOK
 from ablations.report.findings import Findings
