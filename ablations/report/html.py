@@ -47,22 +47,19 @@ def assets() -> dict[str, str]:
 def render(findings: Findings, table: Table, plots: "list[Plot]", gallery: Gallery | None) -> str:
     """The page's HTML. Every text is escaped; figures and gallery are files beside it."""
     result = findings.result
-    page: str = (
-        environment()
-        .get_template("page.html")
-        .render(
-            result=result,
-            table=table,
-            plots={plot.name: plot for plot in plots},
-            gallery=gallery,
-            styles=findings.styles,
-            verdicts=list(zip(findings.comparisons.values(), findings.verdicts, strict=True)),
-            evidence=[evidence(c, findings.places(result.primary)) for c in findings.comparisons.values()],
-            primary=findings.label(result.primary),
-            missing=missing(result),
-            preference=findings.preference,
-            **assets(),
-        )
+    template = environment().get_template("page.html")
+    page: str = template.render(
+        result=result,
+        table=table,
+        plots={plot.name: plot for plot in plots},
+        gallery=gallery,
+        styles=findings.styles,
+        verdicts=list(zip(findings.comparisons.values(), findings.verdicts, strict=True)),
+        evidence=[evidence(c, findings.places(result.primary)) for c in findings.comparisons.values()],
+        primary=findings.label(result.primary),
+        missing=missing(result),
+        preference=findings.preference,
+        **assets(),
     )
     return page
 

@@ -21,7 +21,7 @@ def draw_steps(findings: Findings) -> Figure | None:
     values = findings.values[findings.result.primary]
     groups: dict[str, list[Arm]] = {}
     for arm in findings.result.arms:
-        rest = {name: value for name, value in arm.overrides.items() if not name.endswith(".samples")}
+        rest = {name: value for name, value in arm.overrides.items() if name != "pretrain_videos.samples"}
         if arm.samples and values[arm.name]:
             groups.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(arm)
     lines = [arms for arms in groups.values() if len({arm.samples for arm in arms}) > 1]

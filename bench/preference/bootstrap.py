@@ -29,10 +29,11 @@ def half_widths(votes: Votes, rate: Rate, seed: int) -> Floats:
     cells = votes.prompt * len(votes.raters) + votes.rater
     if len(np.unique(cells)) == 1:  # prompts and raters are not told apart: votes are drawn
         cells = np.arange(len(votes), dtype=np.intp)
-    factors = [cells, *(codes for codes in (votes.prompt, votes.rater) if len(np.unique(codes)) > 1)]
-    counts = np.array([len(np.unique(codes)) for codes in factors])
-    if counts[0] == 1:
+    if len(np.unique(cells)) == 1:
         return np.full(len(votes.arms), np.nan)
+    coarser = [codes for codes in (votes.prompt, votes.rater) if 1 < len(np.unique(codes)) < len(np.unique(cells))]
+    factors = [cells, *coarser]
+    counts = np.array([len(np.unique(codes)) for codes in factors])
     streams = np.random.SeedSequence(seed).spawn(len(factors))
     extra = len(ties(votes))
     noise, *own = (_variance(rate(_weights(c, extra, s))) for c, s in zip(factors, streams, strict=True))
