@@ -58,7 +58,7 @@ def row(name: str, specs: dict[str, Spec], graphs: dict[str, Graph], store: Stor
             missing.append(seed)
             continue
         for score in read_scores(store.artifact(roles["score"]) / "scores.json").values():
-            protocol = (score.name, score.encoder, score.weights, score.n, score.n_reference)
+            protocol: Protocol = (score.name, score.encoder, score.weights, score.n, score.n_reference)
             protocol += (score.frames, score.resolution, roles["reference"])
             if score.value is not None:
                 shown.setdefault(protocol, score)

@@ -111,9 +111,9 @@ def _difference(findings: Findings, metric: str, arm: str) -> Cell:
     return Cell(text, value=difference.mean)
 
 
-def stars(p_holm: float) -> str:
+def stars(p_holm: float | None) -> str:
     """Marks of significance after Holm's correction: one below 5 %, two below 1 %, three below 0.1 %."""
-    return "*" * sum(p_holm < level for level in (0.05, 0.01, 0.001))
+    return "" if p_holm is None else "*" * sum(p_holm < level for level in (0.05, 0.01, 0.001))
 
 
 def preference_panel(found: Preference, findings: Findings) -> Panel:

@@ -53,7 +53,7 @@ class Poll:
 
     def ballot(self, pairs: int) -> list[Task]:
         """Pairs to be rated elsewhere, as shown to nobody (rater ""): at most so many."""
-        tasks = []
+        tasks: list[Task] = []
         while len(tasks) < pairs and (task := self._new("")) is not None:
             self._record({"event": "shown", **asdict(task)})
             tasks.append(task)

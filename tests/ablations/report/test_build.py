@@ -24,7 +24,7 @@ FILES = {
     "cost.csv",
     "summary.json",
 }
-FIGURES = {"effects", "scores", "strips", "funnel", "histograms", "loss"}
+FIGURES = {"effects", "scores", "strips", "funnel", "histograms", "kept", "loss"}
 
 
 class Page(HTMLParser):
