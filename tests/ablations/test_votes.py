@@ -141,7 +141,7 @@ def test_nothing_is_taken_from_a_wrong_file(spec, store, tmp_path, text, message
 def test_votes_on_replaced_samples_are_told_apart(spec, graph, voted):
     whole = ballots(spec, graph, voted)
     assert (whole.votes.height, whole.stale) == (16, 0)
-    gone = graph.runs["filtered", 0]["sample"]
+    gone = whole.votes["left_sample"].drop_nulls()[0]  # of a pair that was shown
     (voted.artifact(gone) / "manifest.json").unlink()
     left = ballots(spec, graph, voted)
     assert (
