@@ -16,7 +16,7 @@ from cluster import Cluster
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 TRAINS, RAISES, GROWS, EXITS, DIES, ENDLESS, FILLS_DISK, TWO_NODES = 100, 101, 102, 103, 104, 105, 106, 110
-PATIENCE_S = 240
+PATIENCE_S = 400
 
 
 @pytest.fixture(scope="session")
@@ -149,12 +149,6 @@ class Lab:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.status(key)["pid"], signal.SIGKILL)
 
-    def start_again(self, stage="pretrain_videos"):
-        """Let requeued tasks start at once: SLURM makes them wait."""
-        for name, task, state in self.tasks():
-            if (name, state) == (stage, "PENDING"):
-                self.cluster.command("scontrol", "update", f"JobId={task}", "StartTime=now", check=False)
-
     def tasks(self, *options):
         """This store's tasks in the queue: (stage, task, state)."""
         names = ",".join(path.name for path in (self.store / "slurm").glob("*") if path.is_dir())
@@ -165,13 +159,7 @@ class Lab:
         return [(name.split(".")[-2], task, state) for name, task, state in found]
 
     def until_empty(self):
-        """Wait for the last job, sparing requeued ones their wait."""
-
-        def empty():
-            self.start_again()
-            return not self.tasks()
-
-        self.until(empty)
+        self.until(lambda: not self.tasks())
 
     def until(self, condition, seconds=PATIENCE_S):
         end = time.monotonic() + seconds

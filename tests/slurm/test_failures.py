@@ -3,7 +3,7 @@
 import pytest
 from conftest import DIES, ENDLESS, EXITS, FILLS_DISK, GROWS, RAISES, TRAINS
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_each_kind_is_told_apart_and_one_arm_stops_no_other(lab):
@@ -19,15 +19,7 @@ def test_each_kind_is_told_apart_and_one_arm_stops_no_other(lab):
     lab.write_cluster(stages={"pretrain_videos": {"time_min": 1}}, notice_s=30, retries={"killed": 1})
     lab.write_spec(arms, steps=5)
     lab.run()
-    for _ in range(60):
-        for task in [entry[1] for entry in lab.tasks() if entry[0] == "pretrain_videos" and entry[2] == "PENDING"]:
-            lab.cluster.command("scontrol", "update", f"JobId={task}", "StartTime=now", check=False)
-        if not lab.tasks():
-            break
-        try:
-            lab.until_empty(seconds=3)
-        except AssertionError:
-            continue
+    lab.until_empty()
     errors = {row["runs"]: row["error"] for row in lab.rows() if row["stage"] == "pretrain_videos"}
     assert errors["fine"] is None
     assert errors["raises"] == "ValueError: this arm cannot be trained"
@@ -39,26 +31,25 @@ def test_each_kind_is_told_apart_and_one_arm_stops_no_other(lab):
     table = lab.table()
     assert table.pop("fine 0") != "missing"
     assert set(table.values()) == {"missing"}
-    attempts = {row["runs"]: len(lab.trace(row["key"])) for row in lab.rows() if row["stage"] == "pretrain_videos"}
-    assert attempts["fine"] > 0
 
 
 def test_a_node_that_goes_down_costs_a_restart(lab, undisturbed):
-    lab.write_spec({"one": TRAINS, "two": {"pretrain_videos.p_mean": TRAINS, "pretrain_videos.lr": 0.5}}, steps=200)
+    arms = {f"arm{lr}": {"pretrain_videos.p_mean": TRAINS, "pretrain_videos.lr": lr} for lr in (0.25, 0.5)}
+    lab.write_spec(arms, steps=240)
     lab.run()
-    lab.until(lambda: (lab.row("pretrain_videos", "one")["done"] or 0) > 5)
-    row = lab.row("pretrain_videos", "one")
-    node = row["node"]
+    key = lab.key(lr=0.25)
+    lab.until(lambda: len(lab.steps(key)) > 15)
+    task, node = lab.task(key), lab.status(key)["host"]
     lab.cluster.crash(node)
     try:
         lab.cluster.command("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
-        lab.until(lambda: lab.row("pretrain_videos", "one")["state"] == "preempted")
-        lab.cluster.command("scontrol", "update", f"JobId={row['task']}", "StartTime=now", check=False)
+        lab.until(lambda: lab.state(task) == "PENDING")
         lab.until_empty()
     finally:
         lab.cluster.start_node(node)
         lab.cluster.command("scontrol", "update", f"NodeName={node}", "State=RESUME")
         lab.cluster.until_idle()
+    assert len(lab.steps(key)) <= 240 + 10
     assert lab.table() == undisturbed(lab)
 
 

@@ -3,7 +3,7 @@
 import pytest
 from conftest import TRAINS, TWO_NODES
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 STEPS, CHECKPOINT_EVERY = 240, 10
 ONE, TWO = 0.25, 0.5
 ARMS = {

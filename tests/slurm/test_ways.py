@@ -8,7 +8,7 @@ import time
 import pytest
 from conftest import RAISES, TRAINS
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 ONE, TWO = 0.25, 0.5
 ARMS = {
     "one": {"pretrain_videos.p_mean": TRAINS, "pretrain_videos.lr": ONE},
