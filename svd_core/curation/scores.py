@@ -80,7 +80,7 @@ def annotate(settings: AnnotationSettings, frames: Path, clips: Path, *, beat: C
 def finish(table: pl.DataFrame, settings: AnnotationSettings) -> pl.DataFrame:
     """What needs all clips at once, from rows with `looks` and `fingerprint`: aesthetics and `duplicate_of`."""
     if settings.aesthetics == "typical-looks":
-        raw = np.array(table["looks"].to_list(), dtype=np.float64).reshape(-1, 3, len(aesthetics.MEASURES))
+        raw = table["looks"].explode().to_numpy().reshape(-1, 3, len(aesthetics.MEASURES))
         looks = aesthetics.typical_looks(raw, settings.aesthetics_over_frames)
         table = table.with_columns(pl.Series("aesthetics", looks, dtype=pl.Float64))
     originals = duplicates(_fingerprints(table), table["clip_id"].to_list())
