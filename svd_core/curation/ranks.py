@@ -5,15 +5,16 @@ over the column narrows the wanted rank to one 65,536th of what the last one lef
 they are collected and sorted. Memory does not grow with the column, however many of its values are equal.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Column = Callable[[], Iterable[NDArray[np.float64]]]
-"""Reads the column once, from its beginning, in batches without NaN."""
+"""Reads the column once, from its beginning, in batches. NaN is no value."""
 
+WIDTH = 64
 DIGIT = 16
 """Bits that one pass counts: the counters (512 KiB) stay in a core's cache."""
 FEW = 1 << 20
@@ -23,49 +24,75 @@ SIGN = np.int64(-(1 << 63))
 
 @dataclass(frozen=True)
 class Ranked:
-    """The value of a rank, and how many values lie `below` it."""
+    """The value of a rank, and how many values lie below it and are equal to it."""
 
     value: float
     below: int
+    equal: int
 
 
-def ranked(column: Column, rank: int) -> Ranked:
-    """The value with `rank` others before it in ascending order (0 is the lowest).
+class Ranks:
+    """Order statistics of a column: one pass when made, one for most ranks, never more than three."""
 
-    Raises IndexError when the column has no such rank. -0.0 counts as 0.0.
-    """
-    prefix, below, left = 0, 0, None
-    for shift in range(64 - DIGIT, -1, -DIGIT):
-        if left is not None and left <= FEW:
-            keys = np.sort(np.concatenate([_within(values, prefix, shift + DIGIT) for values in column()]))
-            key = keys[rank - below]
-            return Ranked(_value(key), below + int(np.searchsorted(keys, key)))
-        counts = np.zeros(1 << DIGIT, dtype=np.int64)
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        self.total = 0
+        """Values, NaN among them."""
+        self._counts = np.zeros(1 << DIGIT, dtype=np.int64)
         for values in column():
-            keys = _within(values, prefix, shift + DIGIT)
-            counts += np.bincount(_digits(keys, shift), minlength=1 << DIGIT)
-        upto = np.cumsum(counts)
-        if not 0 <= rank - below < upto[-1]:
-            raise IndexError(f"rank {rank} of a column of {below + upto[-1]} values")
-        digit = int(np.searchsorted(upto, rank - below, side="right"))
-        prefix, left = prefix << DIGIT | digit, int(counts[digit])
-        below += int(upto[digit]) - left
-    return Ranked(_value(np.uint64(prefix)), below)
+            self.total += values.size
+            self._counts += _counted(_keys(values), WIDTH - DIGIT)
+        self.present = int(self._counts.sum())
+        """Values that are not NaN."""
+
+    def at(self, rank: int) -> Ranked:
+        """The value with `rank` others before it in ascending order (0 is the lowest). -0.0 counts as 0.0.
+
+        Raises IndexError when the column has no such rank.
+        """
+        if not 0 <= rank < self.present:
+            raise IndexError(f"rank {rank} of a column of {self.present} values")
+        counts, prefix, below = self._counts, 0, 0
+        for shift in range(WIDTH - DIGIT, -1, -DIGIT):
+            upto = np.cumsum(counts)
+            digit = int(np.searchsorted(upto, rank - below, side="right"))
+            prefix, left = prefix << DIGIT | digit, int(counts[digit])
+            below += int(upto[digit]) - left
+            if shift and left <= FEW:
+                return self._collected(rank, prefix, shift, below)
+            if shift:
+                counts = sum(_counted(keys, shift - DIGIT) for keys in self._within(prefix, shift))
+        return Ranked(_value(prefix), below, left)
+
+    def _collected(self, rank: int, prefix: int, shift: int, below: int) -> Ranked:
+        keys = np.sort(np.concatenate(list(self._within(prefix, shift))))
+        key = keys[rank - below]
+        first, end = (int(np.searchsorted(keys, key, side=side)) for side in ("left", "right"))
+        return Ranked(_value(int(key)), below + first, end - first)
+
+    def _within(self, prefix: int, shift: int) -> Iterator[NDArray[np.uint64]]:
+        """Keys whose bits above `shift` are `prefix`."""
+        for values in self.column():
+            keys = _keys(values)
+            yield keys[keys >> np.uint64(shift) == np.uint64(prefix)]
 
 
-def _within(values: NDArray[np.float64], prefix: int, shift: int) -> NDArray[np.uint64]:
-    """Sortable keys of the values whose bits above `shift` are `prefix` (all of them at the first digit)."""
+def _keys(values: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Whole numbers that sort as the values do; NaN is left out."""
+    missing = np.isnan(values)
+    if missing.any():
+        values = values[~missing]
     bits = (values + 0.0).view(np.int64)  # the sum makes 0.0 of -0.0
-    keys = (bits ^ ((bits >> 63) | SIGN)).view(np.uint64)
-    return keys if shift == 64 else keys[keys >> np.uint64(shift) == np.uint64(prefix)]
+    keys: NDArray[np.uint64] = (bits ^ ((bits >> 63) | SIGN)).view(np.uint64)
+    return keys
 
 
-def _digits(keys: NDArray[np.uint64], shift: int) -> NDArray[np.int64]:
-    mask = np.uint64((1 << DIGIT) - 1)
-    return ((keys >> np.uint64(shift)) & mask).view(np.int64)
+def _counted(keys: NDArray[np.uint64], shift: int) -> NDArray[np.int64]:
+    """How often each 16-bit digit stands above `shift`."""
+    digits = (keys >> np.uint64(shift)) & np.uint64((1 << DIGIT) - 1)
+    return np.bincount(digits.view(np.int64), minlength=1 << DIGIT)
 
 
-def _value(key: np.uint64) -> float:
-    bits = int(key)
-    bits = bits ^ (1 << 63) if bits >> 63 else bits ^ ((1 << 64) - 1)
+def _value(key: int) -> float:
+    bits = key ^ (1 << 63) if key >> 63 else key ^ ((1 << WIDTH) - 1)
     return float(np.uint64(bits).view(np.float64))

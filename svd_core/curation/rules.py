@@ -3,14 +3,13 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from heapq import nsmallest
 
 import numpy as np
 from numpy.typing import NDArray
 
-from svd_core.curation.ranks import ranked
+from svd_core.curation.ranks import Ranks
 from svd_core.curation.table import AXES, Batch, Batches
 from svd_core.settings import Keep, Percentile
 
@@ -104,37 +103,41 @@ def id_hash(clip_id: str, salt: str = "") -> bytes:
 
 
 def _axis_rules(batches: Batches, axis: str, wanted: Percentile) -> Iterator[Rule]:
-    total, present = 0, 0
-    for batch in batches([axis]):
-        total += batch.num_rows
-        present += int(np.count_nonzero(~np.isnan(scores(batch, axis))))
-    if present < total:
+    ranks = Ranks(lambda: (scores(batch, axis) for batch in batches([axis])))
+    if ranks.present < ranks.total:
         yield NoScore(axis, "has no score")
     if wanted.min is not None:
         yield Outside(axis, f"min {wanted.min:g}", wanted.min, low=wanted.min)
     if wanted.max is not None:
         yield Outside(axis, f"max {wanted.max:g}", wanted.max, high=wanted.max)
     if wanted.drop_lowest is not None:
-        yield _share_rule(batches, axis, f"drop_lowest {wanted.drop_lowest:g}", 1, wanted.drop_lowest, present)
+        yield _lowest(batches, ranks, Outside(axis, f"drop_lowest {wanted.drop_lowest:g}"), wanted.drop_lowest)
     if wanted.drop_highest is not None:
-        yield _share_rule(batches, axis, f"drop_highest {wanted.drop_highest:g}", -1, wanted.drop_highest, present)
+        yield _highest(batches, ranks, Outside(axis, f"drop_highest {wanted.drop_highest:g}"), wanted.drop_highest)
 
 
-def _share_rule(batches: Batches, axis: str, name: str, sign: int, share: float, present: int) -> Rule:
-    """Removes round(share * present) scores, halves rounded up, from the low (`sign` 1) or the high end (-1)."""
-    count = int(np.floor(share * present + 0.5))
-    if count == present:
-        return Outside(axis, name, low=np.inf, high=-np.inf)
-    found = ranked(partial(_present, batches, axis, sign), count)
-    threshold = sign * found.value
-    last_tie = _last_tie(batches, axis, threshold, count - found.below)
-    return Outside(axis, name, threshold, **{"low" if sign == 1 else "high": threshold}, last_tie=last_tie)
+def _lowest(batches: Batches, ranks: Ranks, rule: Outside, share: float) -> Rule:
+    count = _count(share, ranks)
+    if count == ranks.present:
+        return replace(rule, low=np.inf, high=-np.inf)
+    found = ranks.at(count)
+    last_tie = _last_tie(batches, rule.axis, found.value, count - found.below)
+    return replace(rule, threshold=found.value, low=found.value, last_tie=last_tie)
 
 
-def _present(batches: Batches, axis: str, sign: int) -> Iterator[NDArray[np.float64]]:
-    for batch in batches([axis]):
-        values = sign * scores(batch, axis)
-        yield values[~np.isnan(values)]
+def _highest(batches: Batches, ranks: Ranks, rule: Outside, share: float) -> Rule:
+    count = _count(share, ranks)
+    if count == ranks.present:
+        return replace(rule, low=np.inf, high=-np.inf)
+    found = ranks.at(ranks.present - 1 - count)
+    above = ranks.present - found.below - found.equal
+    last_tie = _last_tie(batches, rule.axis, found.value, count - above)
+    return replace(rule, threshold=found.value, high=found.value, last_tie=last_tie)
+
+
+def _count(share: float, ranks: Ranks) -> int:
+    """Clips that a share of those with the score is, halves rounded up."""
+    return int(np.floor(share * ranks.present + 0.5))
 
 
 def _last_tie(batches: Batches, axis: str, value: float, count: int) -> bytes | None:
