@@ -1,4 +1,4 @@
-"""Exact order statistics of a column that is read in batches, any number of times, and never held whole.
+"""Exact order statistics of a column of any length, which is read in batches any number of times.
 
 Radix selection: the bits of a float64, turned so that they sort as the numbers do, are counted 16 at a time. Each pass
 over the column narrows the wanted rank to one 65,536th of what the last one left; as soon as few enough values are left
@@ -19,6 +19,8 @@ DIGIT = 16
 """Bits that one pass counts: the counters (512 KiB) stay in a core's cache."""
 FEW = 1 << 20
 """Values that may be collected (8 MiB)."""
+SHORT = 1 << 25
+"""Values of a column that is held between passes (256 MiB) and not read again: decoding costs more than counting."""
 SIGN = np.int64(-(1 << 63))
 
 
@@ -39,11 +41,15 @@ class Ranks:
         self.total = 0
         """Values, NaN among them."""
         self._counts = np.zeros(1 << DIGIT, dtype=np.int64)
+        held: list[NDArray[np.float64]] = []
         for values in column():
             self.total += values.size
+            held = [*held, values] if self.total <= SHORT else []
             self._counts += _counted(_keys(values), WIDTH - DIGIT)
         self.present = int(self._counts.sum())
         """Values that are not NaN."""
+        if self.total <= SHORT:
+            self.column = lambda: held
 
     def at(self, rank: int) -> Ranked:
         """The value with `rank` others before it in ascending order (0 is the lowest). -0.0 counts as 0.0.
@@ -61,7 +67,9 @@ class Ranks:
             if shift and left <= FEW:
                 return self._collected(rank, prefix, shift, below)
             if shift:
-                counts = sum(_counted(keys, shift - DIGIT) for keys in self._within(prefix, shift))
+                counts = np.zeros_like(counts)
+                for keys in self._within(prefix, shift):
+                    counts += _counted(keys, shift - DIGIT)
         return Ranked(_value(prefix), below, left)
 
     def _collected(self, rank: int, prefix: int, shift: int, below: int) -> Ranked:
@@ -71,9 +79,11 @@ class Ranks:
         return Ranked(_value(int(key)), below + first, end - first)
 
     def _within(self, prefix: int, shift: int) -> Iterator[NDArray[np.uint64]]:
-        """Keys whose bits above `shift` are `prefix`."""
+        """Keys whose bits above `shift` are `prefix`; most values are told to be none by two comparisons."""
+        low, high = _value(prefix << shift), _value((prefix + 1 << shift) - 1)
+        low, high = -np.inf if np.isnan(low) else low, np.inf if np.isnan(high) else high
         for values in self.column():
-            keys = _keys(values)
+            keys = _keys(values[(values >= low) & (values <= high)])
             yield keys[keys >> np.uint64(shift) == np.uint64(prefix)]
 
 
