@@ -47,17 +47,6 @@ def with_torchmetrics(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(_compute_fid(moments[0][0], moments[0][1], moments[1][0], moments[1][1]))
 
 
-@pytest.mark.parametrize("n", [256, 10_000])
-def test_frechet_step(benchmark: Any, n: int) -> None:
-    rng = np.random.default_rng(0)
-    mixing = rng.normal(size=(D, D)) * np.linspace(1, 0.01, D) / np.sqrt(D)
-    x, y = rng.normal(size=(n, D)) @ mixing, rng.normal(size=(n, D)) @ mixing + 0.01
-    peers = {"scipy sqrtm": lambda: with_sqrtm(x, y), "torchmetrics": lambda: with_torchmetrics(x, y)}
-    against(benchmark, lambda: frechet_distance(x, y), peers, rounds=2, timer=process_time)
-    selves = {"ours": frechet_distance, "scipy sqrtm": with_sqrtm, "torchmetrics": with_torchmetrics}
-    benchmark.extra_info["distance of x to itself"] = {name: measure(x, x) for name, measure in selves.items()}
-
-
 def test_i3d_features(benchmark: Any) -> None:
     path = fetch("i3d_k400")
     clip = torch.rand(FRAMES, 3, 224, 224, generator=torch.Generator().manual_seed(0))
@@ -101,3 +90,15 @@ def test_share_of_time_in_forwards(benchmark: Any, tmp_path: Path, monkeypatch: 
     started = process_time()
     score_folders(request, tmp_path / "cache")
     benchmark.extra_info["seconds with features kept"] = process_time() - started
+
+
+@pytest.mark.parametrize("n", [256, 10_000])
+def test_frechet_step(benchmark: Any, n: int) -> None:
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(D, D)) * np.linspace(1, 0.01, D) / np.sqrt(D)
+    x, y = rng.normal(size=(n, D)) @ mixing, rng.normal(size=(n, D)) @ mixing + 0.01
+    peers = {"scipy sqrtm": lambda: with_sqrtm(x, y), "torchmetrics": lambda: with_torchmetrics(x, y)}
+    against(benchmark, lambda: frechet_distance(x, y), peers, rounds=1, timer=process_time)
+    if n < D:  # where accuracy is hard to come by
+        selves = {"ours": frechet_distance, "scipy sqrtm": with_sqrtm, "torchmetrics": with_torchmetrics}
+        benchmark.extra_info["distance of x to itself"] = {name: measure(x, x) for name, measure in selves.items()}
