@@ -8,12 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
+from svd_core.encoders.local import load_whole
+
 
 class Clip:
     """Frozen CLIP with the preprocessing that its folder prescribes. Build it with `load`."""
 
     def __init__(self, model: Any, tokenizer: Any, processor: Any) -> None:
-        self.model = model.eval()
+        self.model = model
         self.tokenizer = tokenizer
         self.processor = processor
 
@@ -21,7 +23,7 @@ class Clip:
     def load(cls, path: Path) -> Self:
         """From `path` with `model.safetensors`, `config.json`, the tokenizer's files and `preprocessor_config.json`."""
         return cls(
-            CLIPModel.from_pretrained(path, local_files_only=True, use_safetensors=True),
+            load_whole(CLIPModel, path),
             AutoTokenizer.from_pretrained(path, local_files_only=True),
             CLIPImageProcessor.from_pretrained(path, local_files_only=True),
         )

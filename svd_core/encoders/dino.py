@@ -8,18 +8,20 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import ViTImageProcessor, ViTModel
 
+from svd_core.encoders.local import load_whole
+
 
 class Dino:
     """Frozen DINO with the preprocessing that its folder prescribes. Build it with `load`."""
 
     def __init__(self, model: Any, processor: Any) -> None:
-        self.model = model.eval()
+        self.model = model
         self.processor = processor
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """From `path` with `model.safetensors`, `config.json` and `preprocessor_config.json`."""
-        model = ViTModel.from_pretrained(path, local_files_only=True, use_safetensors=True, add_pooling_layer=False)
+        model = load_whole(ViTModel, path, add_pooling_layer=False)
         return cls(model, ViTImageProcessor.from_pretrained(path, local_files_only=True))
 
     @torch.inference_mode()

@@ -1,6 +1,9 @@
+import shutil
+
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from transformers import ViTImageProcessor, ViTModel
 
 from svd_core.encoders.dino import Dino
@@ -18,3 +21,13 @@ def test_a_folder_without_safetensors_is_refused(small_dino, tmp_path):
     (tmp_path / "config.json").write_bytes((small_dino / "config.json").read_bytes())
     with pytest.raises(OSError, match="safetensors"):
         Dino.load(tmp_path)
+
+
+def test_a_layer_that_the_folder_lacks_is_not_made_up(small_dino, tmp_path):
+    shutil.copytree(small_dino, tmp_path / "dino")
+    weights = load_file(tmp_path / "dino" / "model.safetensors")
+    lost = next(name for name in weights if "layer" in name and name.endswith("weight"))
+    kept = {name: tensor for name, tensor in weights.items() if name != lost}
+    save_file(kept, tmp_path / "dino" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=f"dino is no whole ViTModel: it lacks 1 weights, first '{lost}'"):
+        Dino.load(tmp_path / "dino")
