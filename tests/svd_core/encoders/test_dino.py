@@ -29,5 +29,5 @@ def test_a_layer_that_the_folder_lacks_is_not_made_up(small_dino, tmp_path):
     lost = next(name for name in weights if "layer" in name and name.endswith("weight"))
     kept = {name: tensor for name, tensor in weights.items() if name != lost}
     save_file(kept, tmp_path / "dino" / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=f"dino is no whole ViTModel: it lacks 1 weights, first '{lost}'"):
+    with pytest.raises(ValueError, match=r"dino is no whole ViTModel: it lacks 1 weights, first 'layers\.0\."):
         Dino.load(tmp_path / "dino")
