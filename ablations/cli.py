@@ -232,6 +232,7 @@ def curate(
     min_clip_s: Annotated[float | None, typer.Option(help="Drop shorter clips, in seconds.")] = None,
     max_clip_s: Annotated[float | None, typer.Option(help="Split longer shots, in seconds.")] = None,
     trim_s: Annotated[float | None, typer.Option(help="Seconds cut off beside a fade or dissolve.")] = None,
+    refine: Annotated[str | None, typer.Option(help="no, or transnetv2: a network's second opinion on cuts.")] = None,
     motion: Annotated[str | None, typer.Option(help="farneback (the paper's), dis (quicker) or raft.")] = None,
     aesthetics: Annotated[str | None, typer.Option(help="typical-looks, or laion with your weights.")] = None,
     alignment: Annotated[str | None, typer.Option(help="none, or clip with your weights.")] = None,
@@ -245,7 +246,10 @@ def curate(
     from ablations.curate import curate, score
 
     annotations = {"aesthetics": aesthetics, "alignment": alignment, "captions": captions}
-    cutting = {"clips": clips, "min_clip_s": min_clip_s, "max_clip_s": max_clip_s, "trim_s": trim_s, "motion": motion}
+    cutting = {
+        "clips": clips, "min_clip_s": min_clip_s, "max_clip_s": max_clip_s, "trim_s": trim_s, "refine": refine,
+        "motion": motion,
+    }  # fmt: skip
     if score_only:
         score(out, workers, annotations, SOURCE=source, **cutting)
     else:

@@ -79,13 +79,15 @@ class VideoCurationSettings(Settings):
     """Anybody's videos to clip table and shards of clips (`ablate curate`).
 
     `clips`: `copy` moves cut points inward to keyframes and copies the coded stream; `encode` keeps every frame between
-    transitions and encodes them again. `trim_s` goes off both sides of a fade or dissolve, on top of its own frames.
+    transitions and encodes them again. `refine` asks a network about the cascade's transitions. `trim_s` seconds go off
+    both sides of a fade or dissolve, on top of its own frames.
     """
 
     clips: Literal["copy", "encode"] = "copy"
     min_clip_s: float = Field(1.5, ge=0)
     max_clip_s: float = Field(30.0, gt=0)
     trim_s: float = Field(0.1, ge=0)
+    refine: Literal["no", "transnetv2"] = "no"
     max_pixels: int = Field(8192 * 8192, ge=1)
     motion: Literal["farneback", "dis", "raft"] = "farneback"
 

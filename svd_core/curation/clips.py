@@ -11,15 +11,19 @@ from svd_core.curation.cuts import Cascade
 from svd_core.curation.cutter import Cut, Cutter, inward
 from svd_core.curation.listing import Listed, local_file
 from svd_core.curation.motion import Motion, motion
-from svd_core.curation.scan import Stretch, stretches
+from svd_core.curation.refine import ChangeNetwork, Refined
+from svd_core.curation.scan import LOOKS_PER_S, Stretch, stretches
 from svd_core.curation.source import clip_id, read_sidecar, source_id
 from svd_core.curation.views import View
 from svd_core.data.video import Video, VideoError
+from svd_core.encoders.weights import locate
 from svd_core.settings import VideoCurationSettings
 
 FRAME_RATES = (1.0, 240.0)
 """What the cascade believes: a container may announce anything."""
 
+OUTSTANDING = 1.5
+"""How far a hard cut must stand out of the motion around it: cars that pass close by reach 1.0, real cuts 2.4."""
 BLANK = 2.0
 """Standard deviation, in levels, of a picture that shows nothing: what fades from and to black or white leave over."""
 
@@ -71,7 +75,7 @@ def _curate(
     if video.width * video.height > settings.max_pixels:
         raise VideoError(video.path, f"has {video.width}×{video.height} pixels, over max_pixels {settings.max_pixels}")
     result = CuratedVideo()
-    cascade = Cascade(min(max(video.fps, FRAME_RATES[0]), FRAME_RATES[1]))
+    cascade = _cascade(settings, video.fps)
     cutter = Cutter(video.path)
     try:
         for number, stretch in enumerate(_scan(settings, video, cascade, beat)):
@@ -79,7 +83,7 @@ def _curate(
             cut, error = _cut(settings, cutter, stretch, video, folder / f"{number:06d}")
             if cut is not None:
                 row |= _place(listed, video, cut.start_pts, cut.end_pts, cut.num_frames)
-                images = stretch.seen(cut.start_pts, cut.end_pts)
+                images = stretch.seen(cut.start_pts, cut.end_pts) or stretch.seen(cut.start_pts, stretch.end_pts)
                 row |= {"motion": _motion(settings.motion).over(images), "camera_motion": camera_motion(images)}
                 view_file(cut.path).write_bytes(View.of(images).to_bytes())
                 row |= _captions(listed, video.path, row)
@@ -91,8 +95,23 @@ def _curate(
     return result if result.rows else rejected(listed, f"{video.path}: nothing lies between its transitions")
 
 
+def _cascade(settings: VideoCurationSettings, fps: float) -> Cascade | Refined:
+    cascade = Cascade(min(max(fps, FRAME_RATES[0]), FRAME_RATES[1]), outstanding=OUTSTANDING, ends=True)
+    return cascade if settings.refine == "no" else Refined(cascade, _network())
+
+
+@cache
+def _network() -> ChangeNetwork:
+    import torch
+
+    from svd_core.encoders.transnetv2 import TransNetV2
+
+    torch.set_num_threads(1)
+    return TransNetV2.load(locate("transnetv2"))
+
+
 def _scan(
-    settings: VideoCurationSettings, video: Video, cascade: Cascade, beat: Callable[[], None]
+    settings: VideoCurationSettings, video: Video, cascade: Cascade | Refined, beat: Callable[[], None]
 ) -> Iterator[Stretch]:
     copied = settings.clips == "copy"
     return stretches(video, cascade, max_s=settings.max_clip_s, trim_s=settings.trim_s, at_keyframes=copied, beat=beat)
@@ -105,17 +124,22 @@ def _cut(
     seconds = float((stretch.end_pts - stretch.pts[0]) * video.time_base)
     if seconds < settings.min_clip_s:
         return None, f"lasts {seconds:.3f} s, under min_clip_s {settings.min_clip_s:g}"
-    if max(float(look.image.std()) for look in stretch.looks) < BLANK:
-        return None, "is blank: a single flat colour"
     if settings.clips == "encode":
-        return cutter.encode(stretch, stem), None
-    span = inward(stretch)
+        span: tuple[int, int] | None = (stretch.pts[0], stretch.end_pts)
+    else:
+        span = inward(stretch)
     if span is None:
         return None, f"has no two keyframes within its {seconds:.3f} s to copy between; `encode` needs none"
     between = float((span[1] - span[0]) * video.time_base)
     if between < settings.min_clip_s:
         return None, f"lasts {between:.3f} s between its keyframes, under min_clip_s {settings.min_clip_s:g}"
-    return cutter.copy(stretch, *span, stem), None
+    images = stretch.seen(*span)
+    if not images:
+        return None, f"lasts {between:.3f} s, too short for pictures {LOOKS_PER_S} times a second"
+    if max(float(image.std()) for image in images) < BLANK:
+        return None, "is blank: a single flat colour"
+    cut = cutter.encode(stretch, stem) if settings.clips == "encode" else cutter.copy(stretch, *span, stem)
+    return cut, None
 
 
 def _place(listed: Listed, video: Video, start_pts: int, end_pts: int, num_frames: int) -> Row:

@@ -7,7 +7,7 @@ change looks like a cut. The detectors only point at a change. Its kind and exte
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -44,6 +44,8 @@ CLOSE = 3
 """Frames on both sides of a dissolve within which it is measured again: motion in the shots blurs its ends."""
 MAX_MOTION = 0.7
 """Motion beside a dissolve changes frames by at most this share of what the dissolve does."""
+BLANK = 4.0
+"""Standard deviation, in levels, of a thumbnail that shows nothing."""
 SHORTEST = 3
 """Steps of the shortest dissolve."""
 MAX_BEND = 0.15
@@ -68,10 +70,17 @@ class Cascade:
     """Feed frames in order with `push`; transitions come out about one second later, the rest from `finish`.
 
     Memory: one thumbnail (a few kilobytes) a frame of the last seconds, however long the shot.
+
+    `outstanding`: a hard cut's step is at least this many times any other within `CLOSE` frames; what passes close by
+    the camera is not. `ends`: fades at the video's beginning and end are transitions too.
     """
 
-    def __init__(self, fps: float) -> None:
+    wait_s = 5.0
+    """More than it ever needs to be certain of a transition."""
+
+    def __init__(self, fps: float, *, outstanding: float = 0.0, ends: bool = False) -> None:
         self.fps = fps
+        self.outstanding, self.ends = outstanding, ends
         self.rate = framerate_to_fraction(fps)
         self.horizon = max(2, round(HORIZON_S * fps))
         self.slow_step = max(1, round(fps / SLOW_FPS))
@@ -103,13 +112,34 @@ class Cascade:
         for detector in detectors:
             self.points += [cut.frame_num for cut in detector.process_frame(timecode, small)]
         self.count += 1
+        if self.ends and self.count == self.horizon + 1:
+            yield from self._found(0, fade_in(self._contrast()))
         yield from self._settle(final=False)
         if len(self.thumbnails) > 8 * self.horizon:
             self._forget(min([self.count, *self.points]) - 2 * self.horizon)
 
     def finish(self) -> Iterator[Transition]:
         """Yield the transitions of the last second."""
+        if self.ends and self.count <= self.horizon:
+            yield from self._found(0, fade_in(self._contrast()))
+        fading = fade_in(self._contrast()[::-1]) if self.ends else 0
+        del self.thumbnails[len(self.thumbnails) - fading :]
+        self.count -= fading
         yield from self._settle(final=True)
+        yield from self._found(self.count, self.count + fading)
+
+    def _contrast(self) -> NDArray[np.float32]:
+        """Of at most a second of frames without a transition, the first ones or the last ones."""
+        frames = self.thumbnails[-self.horizon - 1 :]
+        return np.array([frame.mean(axis=2, dtype=np.float32).std() for frame in frames], dtype=np.float32)
+
+    def _found(self, start: int, end: int) -> Iterator[Transition]:
+        """A fade at either end of the video, if it is longer than nothing."""
+        if end > start:
+            self.found.append(Transition(start, end, "fade"))
+            yield self.found[-1]
+            self._forget(end)
+            self.shot_start = end
 
     def _settle(self, *, final: bool) -> Iterator[Transition]:
         """Measure the changes pointed at a while ago, first to last; one that is still going on waits for its end."""
@@ -133,7 +163,15 @@ class Cascade:
         """Transition around `point`, and the last frame that was looked at."""
         first = max(self.oldest, point - self.horizon)
         last = self.count - 1
-        found = measure(np.stack(self.thumbnails[first - self.oldest :]).astype(np.float32))
+        frames = np.stack(self.thumbnails[first - self.oldest :]).astype(np.float32)
+        found = measure(frames, self.outstanding)
+        if (
+            self.ends
+            and found is not None
+            and found.kind == "dissolve"
+            and min(frames[0].std(), frames[-1].std()) < BLANK
+        ):
+            found = replace(found, kind="fade")
         return (None if found is None else Transition(found.start + first, found.end + first, found.kind)), last
 
     def _forget(self, end: int) -> None:
@@ -151,7 +189,14 @@ def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.cvtColor(small, cv2.COLOR_RGB2BGR).astype(np.uint8)
 
 
-def measure(frames: NDArray[np.float32]) -> Transition | None:
+def fade_in(contrast: NDArray[np.float32]) -> int:
+    """Frames that a picture takes to come out of a blank first one; 0 where the first is not blank or nothing comes."""
+    if contrast.size < 2 or contrast[0] > BLANK or contrast[0] >= FADE_DIP * contrast.max():
+        return 0
+    return _ramp(contrast)
+
+
+def measure(frames: NDArray[np.float32], outstanding: float = 0.0) -> Transition | None:
     """Kind and extent of the transition in colour frames (N, h, w, 3); null where both ends show the same shot."""
     if float(np.abs(frames[-1] - frames[0]).mean()) < MIN_CHANGE:
         return None
@@ -162,7 +207,7 @@ def measure(frames: NDArray[np.float32]) -> Transition | None:
         if before > 1 or after > 1:
             return Transition(turn - before + 1, turn + after, "fade")
         frames = np.delete(frames, turn, axis=0)
-    return _cut_or_dissolve(frames)
+    return _cut_or_dissolve(frames, outstanding)
 
 
 def _ramp(contrast: NDArray[np.float32]) -> int:
@@ -178,12 +223,13 @@ def _ramp(contrast: NDArray[np.float32]) -> int:
     return steps
 
 
-def _cut_or_dissolve(frames: NDArray[np.float32]) -> Transition | None:
+def _cut_or_dissolve(frames: NDArray[np.float32], outstanding: float) -> Transition | None:
     """A cut makes most of the whole change in one step. A dissolve is a run of larger, equal steps."""
     size = float(np.abs(frames[-1] - frames[0]).mean())
     steps = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))  # steps[i] leads from frame i to frame i + 1
     largest = int(steps.argmax())
-    if steps[largest] > CUT_STEP * size:
+    around = np.delete(steps[max(0, largest - CLOSE) : largest + CLOSE + 1], min(largest, CLOSE))
+    if steps[largest] > CUT_STEP * size and steps[largest] >= outstanding * around.max(initial=0):
         return Transition(largest + 1, largest + 1, "cut")
     if steps.size < SHORTEST:
         return None

@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from svd_core.curation.scan import Stretch
-from svd_core.data.video import VideoError
+from svd_core.data.video import VideoError, shown_at
 
 if TYPE_CHECKING:
     from svd_core.data.video import Packet
@@ -129,9 +129,10 @@ class Cutter:
         yield from packets
 
     def _images(self, start_pts: int, end_pts: int) -> Iterator[tuple[int, np.ndarray]]:
-        converter = VideoReformatter()
+        converter, last = VideoReformatter(), None
         for packet in self._demuxed(start_pts):
             for frame in packet.decode():
+                last = frame.pts = shown_at(frame, last, is_avi=self._container.format.name == "avi")
                 if frame.pts is not None and frame.pts >= end_pts:
                     return
                 if frame.pts is not None and frame.pts >= start_pts:

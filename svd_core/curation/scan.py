@@ -7,13 +7,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import ceil
 
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from svd_core.curation.cuts import SIDE, Cascade, Thumbnail, Transition
+from svd_core.curation.refine import Refined
 from svd_core.data.video import Image, Video, VideoError
 
 LOOKS_PER_S = 2
@@ -22,8 +24,6 @@ LOOK_SIDE = 256
 """Their shortest side, in pixels."""
 OVERSAMPLING = 3
 """Thumbnails are averaged down from this many times their size: the scaler itself only picks single points."""
-WAIT_S = 5.0
-"""More than the cascade ever needs to be certain of a transition."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,13 @@ class Stretch:
     looks: list[Look]
 
     def seen(self, start_pts: int, end_pts: int) -> list[Image]:
-        """The pictures between two time stamps; the one before them where there are none."""
-        inside = [look.image for look in self.looks if start_pts <= look.pts < end_pts]
-        return inside or [look.image for look in self.looks if look.pts < end_pts][-1:]
+        """The pictures between two time stamps; there may be none in less than half a second."""
+        return [look.image for look in self.looks if start_pts <= look.pts < end_pts]
 
 
 def stretches(
     video: Video,
-    cascade: Cascade,
+    cascade: Cascade | Refined,
     *,
     max_s: float,
     trim_s: float,
@@ -67,14 +66,14 @@ def stretches(
     `trim_s` seconds go off beside fades and dissolves. With `at_keyframes`, pieces begin at keyframes where they can.
     `beat` is called at every frame.
     """
-    held = _Held(video, Fraction(max_s), at_keyframes)
+    held = _Held(video, *(int(seconds / video.time_base) for seconds in (max_s, cascade.wait_s)), at_keyframes)
     eye = Eye(video.time_base)
     margin = max(1, round(trim_s * cascade.fps)) if trim_s else 0
     for frame in video.decoded():
         beat()
         held.add(frame, eye)
         yield from held.between(cascade.push_thumbnail(eye.thumbnail(frame)), margin)
-        yield from held.overlong(Fraction(WAIT_S))
+        yield from held.overlong()
     yield from held.between(cascade.finish(), margin)
     yield from held.pieces(held.first + len(held.pts))
 
@@ -84,8 +83,9 @@ class Eye:
 
     def __init__(self, time_base: Fraction) -> None:
         self._small, self._whole = VideoReformatter(), VideoReformatter()
-        self._period = Fraction(1, LOOKS_PER_S) / time_base
-        self._next: Fraction | None = None
+        self._period = 1 / (LOOKS_PER_S * time_base)
+        self._begin: int | None = None
+        self._next = 0
 
     def thumbnail(self, frame: av.VideoFrame) -> Thumbnail:
         """BGR, shortest side `SIDE` (frames below that size are enlarged)."""
@@ -96,33 +96,35 @@ class Eye:
             width=width * OVERSAMPLING,
             height=height * OVERSAMPLING,
             format="bgr24",
-            interpolation="FAST_BILINEAR",
+            interpolation=Interpolation.FAST_BILINEAR,
             threads=1,
         )
         return cv2.resize(points.to_ndarray(), (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
     def look(self, frame: av.VideoFrame, pts: int) -> Look | None:
         """A picture of the first frame of every half second, null for the others."""
-        if self._next is not None and pts < self._next:
+        if self._begin is not None and pts < self._next:
             return None
-        self._next = pts + self._period if self._next is None else self._next + self._period
-        self._next = max(self._next, Fraction(pts + 1))
-        image = self._whole.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        scale = min(1.0, LOOK_SIDE / min(image.shape[:2]))
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
-        return Look(pts, np.ascontiguousarray(np.rot90(small, frame.rotation // 90), dtype=np.uint8))
+        self._begin = pts if self._begin is None else self._begin
+        self._next = self._begin + ceil(((pts - self._begin) // self._period + 1) * self._period)
+        scale = min(1.0, LOOK_SIDE / min(frame.width, frame.height))
+        width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+        image = self._whole.reformat(
+            frame, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA, threads=1
+        ).to_ndarray()
+        return Look(pts, np.ascontiguousarray(np.rot90(image, frame.rotation // 90), dtype=np.uint8))
 
 
 @dataclass
 class _Held:
     """What is known of the frames since `first`, the index of the oldest one that no stretch has taken yet.
 
-    Frames before index `begin` belong to none, even where they are still to come.
+    Frames before index `begin` belong to none, even where they are still to come. Times are in the stream's units.
     """
 
     video: Video
-    max_s: Fraction
+    longest: int
+    wait: int
     at_keyframes: bool
     first: int = 0
     begin: int = 0
@@ -154,9 +156,9 @@ class _Held:
             yield from self.pieces(transition.start - off)
             self._drop(transition.end + off)
 
-    def overlong(self, wait_s: Fraction) -> Iterator[Stretch]:
+    def overlong(self) -> Iterator[Stretch]:
         """A piece of a shot that is too long already, once no transition can be found in it any more."""
-        if self.pts and self._seconds(self.pts[-1] - self.pts[0]) > self.max_s + wait_s:
+        if self.pts and self.pts[-1] - self.pts[0] > self.longest + self.wait:
             yield from self._take(self._piece(len(self.pts)))
 
     def pieces(self, end: int) -> Iterator[Stretch]:
@@ -165,8 +167,8 @@ class _Held:
             yield from self._take(self._piece(end - self.first))
 
     def _piece(self, count: int) -> int:
-        """How many of the next `count` frames make one piece of at most `max_s`."""
-        limit = self.pts[0] + self.max_s / self.video.time_base
+        """How many of the next `count` frames make one piece that is not too long."""
+        limit = self.pts[0] + self.longest
         end = self.pts[count] if count < len(self.pts) else self.last_end
         if end <= limit:
             return count
@@ -196,6 +198,3 @@ class _Held:
         self.looks = [look for look in self.looks if look.pts >= start]
         keys = self.video.keyframes
         del keys[: bisect_left(keys, start)]
-
-    def _seconds(self, units: int) -> Fraction:
-        return units * self.video.time_base

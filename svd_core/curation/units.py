@@ -110,6 +110,8 @@ def kept_units(out: Path) -> tuple[VideoCurationSettings, list[Unit]]:
 def check_weights(settings: VideoCurationSettings, annotations: AnnotationSettings) -> None:
     """Raise MissingWeights, before anything runs, for what the settings ask for and is not here."""
     weights.locate("ppocr_det")
+    if settings.refine != "no":
+        weights.locate(settings.refine)
     _methods(settings, annotations)
 
 

@@ -77,6 +77,7 @@ class Video:
             raise VideoError(path, "has a video stream that no decoder knows")
         decoder.thread_count = 1
         decoder.options = {"err_detect": "explode"}
+        self.is_avi = self._container.format.name == "avi"
         self.frames_read = 0
         self.rotation = 0
         """Degrees, counter-clockwise, by which the frames read are to be turned to stand upright."""
@@ -127,13 +128,14 @@ class Video:
 
     def decoded(self) -> Iterator[av.VideoFrame]:
         """The frames as the decoder gives them, each with a time stamp; `keyframes` grows along."""
-        discarded = 0
+        discarded, last = 0, None
         try:
             for packet in self._container.demux(self._stream):
                 discarded += packet.is_discard
                 if packet.is_keyframe and packet.pts is not None and self._begins_afresh(packet):
                     self.keyframes.append(packet.pts)
                 for decoded in packet.decode():
+                    last = decoded.pts = shown_at(decoded, last, is_avi=self.is_avi)
                     if decoded.is_corrupt or decoded.pts is None:
                         raise VideoError(self.path, f"is damaged at frame {self.frames_read}")
                     self.rotation = decoded.rotation
@@ -141,7 +143,8 @@ class Video:
                     self.frames_read += 1
         except (av.FFmpegError, OSError) as error:
             raise VideoError(self.path, f"stops decoding after frame {self.frames_read}: {_reason(error)}") from error
-        expected = self._stream.frames - discarded  # what an edit list leaves out is no loss
+        announced = len(self._stream.index_entries) if self.is_avi else self._stream.frames  # AVI counts gaps as frames
+        expected = announced - discarded  # what an edit list leaves out is no loss
         if self.frames_read < max(expected, 1):
             raise VideoError(self.path, f"ends early: {self.frames_read} frames of {max(expected, 0) or 'at least 1'}")
 
@@ -171,6 +174,17 @@ class Video:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def shown_at(frame: av.VideoFrame, last: int | None, *, is_avi: bool) -> int | None:
+    """A decoded frame's time stamp, `last` being that of the frame before.
+
+    AVI knows no times of showing, and FFmpeg's guesses at them can be out of order. Its frames are shown in the order
+    in which the decoder gives them, one a unit of time.
+    """
+    if not is_avi:
+        return frame.pts
+    return frame.dts if frame.dts is not None or last is None else last + 1
 
 
 def write_h264(path: Path, images: Iterable[Image], fps: int, options: Mapping[str, str] = H264_OPTIONS) -> int:

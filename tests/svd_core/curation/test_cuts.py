@@ -2,7 +2,7 @@ import drawn
 import numpy as np
 import pytest
 
-from svd_core.curation.cuts import Cascade, Transition
+from svd_core.curation.cuts import Cascade, Transition, measure
 
 FPS = 10.0
 
@@ -63,3 +63,37 @@ def test_next_to_nothing_has_no_transitions(frames: drawn.Frames) -> None:
 def test_the_frame_of_a_transition() -> None:
     assert Transition(24, 24, "cut").frame == 24
     assert Transition(20, 30, "fade").frame == 25
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_fades_at_both_ends_of_a_video_are_found_when_asked_for(level: int) -> None:
+    frames = drawn.fade(drawn.shot(20, 48), drawn.shot(21, 48), 6, level)
+    opening, ending = frames[48:], frames[:48]  # comes out of the level for 6 frames; goes into it for 6
+    for ends in (False, True):
+        cascade = Cascade(FPS, ends=ends)
+        found = [transition for frame in [*opening, *ending[1:]] for transition in cascade.push(frame)]
+        found = [t for t in [*found, *cascade.finish()] if t.kind == "fade"]
+        if not ends:
+            assert found == []
+    first, last = found
+    assert (first.start, last.end) == (0, 95)
+    assert abs(first.end - 6) <= 1
+    assert abs(last.start - (95 - 6)) <= 1
+
+
+def test_what_passes_close_by_is_no_cut_when_cuts_must_stand_out() -> None:
+    """Steps of 30 levels, each elsewhere in the picture, that end 30 levels from where they began."""
+    frames = np.full((12, 6, 8, 3), 100, np.float32)
+    for step, (row, sign) in enumerate(((0, 1), (2, 1), (2, -1))):
+        frames[5 + step :, row : row + 2] += 90 * sign
+    found = measure(frames)
+    assert found is not None
+    assert found.kind == "cut"
+    assert measure(frames, outstanding=1.5) is None
+
+
+def test_hard_cuts_stand_out() -> None:
+    frames = drawn.cut(drawn.shot(0), drawn.shot(1))
+    cascade = Cascade(FPS, outstanding=1.5, ends=True)
+    found = [transition for frame in frames for transition in cascade.push(frame)]
+    assert [*found, *cascade.finish()] == [Transition(24, 24, "cut")]
