@@ -66,7 +66,8 @@ def stretches(
     `trim_s` seconds go off beside fades and dissolves. With `at_keyframes`, pieces begin at keyframes where they can.
     `beat` is called at every frame.
     """
-    held = _Held(video, *(int(seconds / video.time_base) for seconds in (max_s, cascade.wait_s)), at_keyframes)
+    longest, wait = (int(seconds / video.time_base) for seconds in (max_s, cascade.wait_s))
+    held = _Held(video, longest, wait, at_keyframes)
     eye = Eye(video.time_base)
     margin = max(1, round(trim_s * cascade.fps)) if trim_s else 0
     for frame in video.decoded():

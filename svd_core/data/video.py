@@ -138,7 +138,7 @@ class Video:
                     last = decoded.pts = shown_at(decoded, last, is_avi=self.is_avi)
                     if decoded.is_corrupt or decoded.pts is None:
                         raise VideoError(self.path, f"is damaged at frame {self.frames_read}")
-                    self.rotation = decoded.rotation
+                    self.rotation = self.rotation if self.frames_read else decoded.rotation
                     yield decoded
                     self.frames_read += 1
         except (av.FFmpegError, OSError) as error:
