@@ -13,8 +13,10 @@ import shutil
 import socket
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -24,7 +26,7 @@ from svd_core.curation.clips import CuratedVideo, Row, curate_video, rejected, v
 from svd_core.curation.listing import Listed, SourceError, stamp
 from svd_core.curation.motion import motion
 from svd_core.curation.table import SCHEMA, TRANSITIONS, write_table
-from svd_core.data.processes import Isolated, ProcessDied
+from svd_core.data.processes import Crew, ProcessDied
 from svd_core.data.shards import add_member
 from svd_core.encoders import weights
 from svd_core.settings import AnnotationSettings, VideoCurationSettings
@@ -115,10 +117,12 @@ def check_weights(settings: VideoCurationSettings, annotations: AnnotationSettin
     _methods(settings, annotations)
 
 
-def make_unit(settings: VideoCurationSettings, unit: Unit, worker: Isolated) -> None:
-    """Curate a unit's videos, each in `worker`'s process, and write shard, frames, tables and manifest."""
+def make_unit(settings: VideoCurationSettings, unit: Unit, crew: Crew) -> None:
+    """Curate a unit's videos, each in a process of the crew, and write shard, frames, tables and manifest."""
     with _scratch(unit) as scratch:
-        made = [_isolated(settings, video, scratch / f"{number}", worker) for number, video in enumerate(unit.videos)]
+        folders = [scratch / f"{number}" for number in range(len(unit.videos))]
+        with ThreadPoolExecutor(len(crew.processes)) as threads:
+            made = list(threads.map(partial(_isolated, settings, crew), unit.videos, folders))
         rows = [row for video in made for row in video.rows]
         files = [file for video in made for file in video.files]
         order = sorted(range(len(rows)), key=lambda index: str(rows[index]["clip_id"]))
@@ -135,12 +139,12 @@ def make_unit(settings: VideoCurationSettings, unit: Unit, worker: Isolated) -> 
         half_written.replace(unit.manifest)
 
 
-def score_unit(settings: AnnotationSettings, unit: Unit, worker: Isolated) -> None:
-    """Write the scores of a unit that is there, if they are not there yet, in `worker`'s process."""
+def score_unit(settings: AnnotationSettings, unit: Unit, crew: Crew) -> None:
+    """Write the scores of a unit that is there, if they are not there yet, in a process of the crew."""
     wanted = scores.made_from(settings, unit.manifest)
     if scores.fit(unit.scores, wanted):
         return
-    rows = worker.call(scores.annotate, settings, unit.frames, unit.clips)
+    rows = crew.call(scores.annotate, settings, unit.frames, unit.clips)
     with _scratch(unit) as scratch:
         write_table(pl.DataFrame(rows, schema=scores.SCORES_SCHEMA), unit.scores, scratch=scratch, methods=wanted)
 
@@ -163,14 +167,14 @@ def merge(
     return rows
 
 
-def _isolated(settings: VideoCurationSettings, video: Listed, folder: Path, worker: Isolated) -> CuratedVideo:
+def _isolated(settings: VideoCurationSettings, crew: Crew, video: Listed, folder: Path) -> CuratedVideo:
     """A video's clips from a process that it may crash; its clip ids told apart."""
     death = ""
     for _ in range(ATTEMPTS):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:
-            result: CuratedVideo = worker.call(curate_video, settings, video, folder)
+            result: CuratedVideo = crew.call(curate_video, settings, video, folder)
         except ProcessDied as error:
             death = str(error)
             continue

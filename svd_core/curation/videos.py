@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 
 import polars as pl
 
 from svd_core.curation.listing import list_videos
 from svd_core.curation.units import Unit, check_weights, kept_units, make_unit, merge, score_unit, units
-from svd_core.data.processes import Isolated
+from svd_core.data.processes import Crew, Isolated
 from svd_core.progress import Progress, silent
 from svd_core.settings import AnnotationSettings, VideoCurationSettings
 
@@ -35,10 +34,10 @@ def curate_videos(
     planned = units(list_videos(source), out)
     missing = {unit.name for unit in planned if not unit.done(settings)}
 
-    def work(unit: Unit, process: Isolated) -> None:
+    def work(unit: Unit, crew: Crew) -> None:
         if unit.name in missing:
-            make_unit(settings, unit, process)
-        score_unit(annotations, unit, process)
+            make_unit(settings, unit, crew)
+        score_unit(annotations, unit, crew)
 
     total = sum(len(unit.videos) for unit in planned)
     done = 0
@@ -63,19 +62,12 @@ def score_again(
     return merge(planned, settings, annotations, out)
 
 
-def _made(work: Callable[[Unit, Isolated], None], missing: list[Unit], workers: int) -> Iterator[Unit]:
-    """Units as they are made. A thread a worker waits for the process that does its decoding."""
-    processes = [Isolated() for _ in range(workers)]
-    idle: SimpleQueue[Isolated] = SimpleQueue()
-    for process in processes:
-        idle.put(process)
+def _made(work: Callable[[Unit, Crew], None], missing: list[Unit], workers: int) -> Iterator[Unit]:
+    """Units as they are made: several at a time, so that no process is idle while the last video of one is decoded."""
+    crew = Crew([Isolated() for _ in range(workers)])
 
     def make(unit: Unit) -> Unit:
-        process = idle.get()
-        try:
-            work(unit, process)
-        finally:
-            idle.put(process)
+        work(unit, crew)
         return unit
 
     pool = ThreadPoolExecutor(workers)
@@ -84,6 +76,5 @@ def _made(work: Callable[[Unit, Isolated], None], missing: list[Unit], workers: 
             yield future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.close()
+        crew.close()
         pool.shutdown()

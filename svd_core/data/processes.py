@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
 from typing import Any
 
 import cv2
@@ -107,6 +108,29 @@ class Isolated:
         if self._connection is not None:
             self._connection.close()
         self._process = self._connection = None
+
+
+class Crew:
+    """Isolated processes that share calls from any number of threads: each goes to the first idle one."""
+
+    def __init__(self, processes: list[Isolated]) -> None:
+        self.processes = processes
+        self._idle: SimpleQueue[Isolated] = SimpleQueue()
+        for process in processes:
+            self._idle.put(process)
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """As `Isolated.call`."""
+        process = self._idle.get()
+        try:
+            return process.call(function, *arguments)
+        finally:
+            self._idle.put(process)
+
+    def close(self) -> None:
+        """End all of them, whatever they do."""
+        for process in self.processes:
+            process.close()
 
 
 def _serve(connection: Connection) -> None:
