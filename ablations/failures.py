@@ -22,6 +22,7 @@ MARKS = (
     ("out_of_memory", r"oom[-_ ]kill|exceeded memory limit|out of memory"),
     ("time_limit", r"DUE TO TIME LIMIT"),
     ("node_failure", r"DUE TO NODE FAILURE|NODE FAIL"),
+    ("environment", r"ModuleNotFoundError|command not found"),
     ("cancelled", r"CANCELLED AT"),
 )
 """What SLURM writes into a job's output when it ends it."""

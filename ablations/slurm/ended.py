@@ -7,10 +7,11 @@ often as the cluster's retries for that kind of end allow.
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from ablations.artifacts import Store, read_json, write_json
+from ablations.artifacts import Store, node, read_json, write_json
 from ablations.failures import KINDS, PREEMPTED, in_words, kind_of_end
 from ablations.slurm import attempts
 from ablations.slurm.orders import home, log, over, read_orders
@@ -56,8 +57,11 @@ def silent_end(store: Store, keys: list[str], code: int, output: str) -> str:
     unmade = next((key for key in keys if not store.has(key)), None)
     if unmade:
         path = store.folder("status") / f"{unmade}.json"
-        status = {"spent_s": 0.0, **read_json(path, missing={})}
-        write_json(path, {**status, "state": "failed", "kind": kind, "error": f"{KINDS[kind]} ({in_words(code)})"})
+        status = {"spent_s": 0.0, **read_json(path, missing={}), "updated": time.time(), "host": node()}
+        index = int(os.environ["SLURM_ARRAY_TASK_ID"])
+        place = {"array": os.environ["SLURM_JOB_NAME"], "index": index, "task": attempts.task_id()}
+        error = f"{KINDS[kind]} ({in_words(code)})"
+        write_json(path, {**status, **place, "state": "failed", "kind": kind, "error": error})
     return kind
 
 

@@ -39,7 +39,7 @@ def test_kinds_that_python_sees(error, kind):
         (69, "", "", "environment"),
         (137, "srun: error: node1: task 0: Killed", "", "killed"),
         (7, "", "", "killed"),
-        (1, "ModuleNotFoundError: No module named 'torch'", "", "killed"),
+        (1, "ModuleNotFoundError: No module named 'torch'", "", "environment"),
     ],
 )  # fmt: skip
 def test_kinds_that_only_the_end_tells(code, output, state, kind):

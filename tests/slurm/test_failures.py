@@ -76,7 +76,9 @@ def test_a_node_without_the_packages_is_named(lab):
     lab.write_cluster(python="/usr/bin/python3")
     lab.run()
     lab.until_empty()
-    assert "No module named" in lab.ablate("logs", "corpus")
+    (row,) = (row for row in lab.rows() if row["stage"] == "corpus")
+    assert row["error"] == "the node's packages are not those of the submission (exit status 1)"
+    assert "No module named" in next((lab.store / "slurm").glob("*corpus*/*_log.out")).read_text()
 
 
 def test_no_sbatch_is_said_plainly(lab):
