@@ -25,7 +25,7 @@ def draw_elo(findings: Findings) -> Figure | None:
     for (question, frame), panel in zip(found.elo.items(), panels, strict=True):
         _ratings(panel, frame.sort_values("rating", ascending=False), findings)
         panel.set_title(question or "preference", loc="left")
-    panels[-1].set_xlabel("Elo, with 95 % intervals over prompts and raters")
+    panels[-1].set_xlabel("Elo, with 95 % intervals")
     panels[-1].xaxis.set_major_locator(MaxNLocator(5))
     return figure
 
