@@ -17,7 +17,7 @@ from svd_core.data.real_videos import clips_of, real_videos
 from svd_core.encoders.weights import fetch
 
 VIDEOS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
-CLIPS, FRAMES, SIDE = 5, 16, 128
+CLIPS, FRAMES, SIDE = 4, 10, 128
 STRENGTHS = (0.0, 0.1, 0.3, 1.0)
 NAMES = {
     "fvd": ("FVD[i3d-k400]", "lower", 1),
