@@ -1,7 +1,7 @@
 """What one training step sees, drawn sample by sample."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ class Batch:
     """A batch of B clips, or of single frames.
 
     clean, noise: (B, T, C, h, w), without T for frames. sigma: (B,). text: (B, S, D), zero where dropped.
-    time_ids: (B, 2), fps - 1 and motion bucket.
+    time_ids: (B, K), such as fps - 1 and motion bucket. concat: further input channels (B, T, C', h, w), where a task
+    has them. step: int64 (B,), under a discrete schedule.
     """
 
     clean: torch.Tensor
@@ -29,6 +30,15 @@ class Batch:
     text: torch.Tensor
     time_ids: torch.Tensor
     clip_ids: list[str]
+    concat: torch.Tensor | None = None
+    step: torch.Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)
+        }
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)

@@ -4,98 +4,158 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors.torch import save_file
 
-from svd_core.data.latents import EncodedClips
-from svd_core.diffusion.preconditioning import Network, loss
 from svd_core.progress import Progress, silent
-from svd_core.settings import TrainingSettings
 from svd_core.training import interruption
-from svd_core.training.batches import Batch, Stage, draw_batch
-from svd_core.training.state import TrainingState, checkpoints, resume
+from svd_core.training.batches import Batch
+from svd_core.training.execution import BatchAt, Execution, Objective, whole
+from svd_core.training.state import LOG_SIGMA_EDGES, TrainingState, checkpoints, resume
 
 STEPS_PER_LINE = 25
 CHECKPOINT_EVERY_S = 20.0
-
-Condition = Callable[[Batch], Network]
-"""Binds a batch's conditions to the network under training."""
 
 
 class NonFiniteLoss(RuntimeError):
     """Training diverged, or a batch held values that are not finite."""
 
 
+class LoopSettings(Protocol):
+    """What the loop needs to know; see TrainingSettings."""
+
+    @property
+    def samples(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def warmup_samples(self) -> int: ...
+    @property
+    def ema(self) -> float: ...
+    @property
+    def clip_grad_norm(self) -> float: ...
+
+
 def train(
-    settings: TrainingSettings,
-    stage: Stage,
+    settings: LoopSettings,
     state: TrainingState,
-    condition: Condition,
-    clips: EncodedClips,
+    objective: Objective,
+    batch_at: BatchAt,
     out: Path,
     *,
+    execution: Execution | None = None,
     progress: Progress = silent,
     checkpoint_every_s: float | None = None,
 ) -> None:
     """Train until `settings.samples` samples were seen, from the newest checkpoint under `out/state` if there is one.
 
-    Writes `metrics.jsonl` (loss and gradient norm, means over 25 steps), checkpoints in `state/` every
-    `checkpoint_every_s` seconds (by default 20), and at the end `ema.safetensors` and the last checkpoint. Neither
-    interruptions nor the interval change any of these. Raises NonFiniteLoss naming the batch's clips; the last
-    checkpoint stays. Raises Interrupted, with a checkpoint of this very step, when it is asked to stop.
+    Writes `metrics.jsonl` (loss, gradient norm and loss by noise level, means over 25 steps), checkpoints in `state/`
+    every `checkpoint_every_s` seconds (by default 20), and at the end `ema.safetensors` and the last checkpoint.
+    Neither interruptions nor the interval change any of these, and a run may continue on another number of processes.
+    Raises NonFiniteLoss naming the batch's clips; the last checkpoint stays. Raises
+    Interrupted, with a checkpoint of this very step, when any process is asked to stop.
     """
+    execution = execution or Execution()
     interval = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
     resume(state, out / "state")
-    _truncate(out / "metrics.jsonl", state.metrics_bytes)
+    execution.wait()
+    if execution.rank == 0:
+        _truncate(out / "metrics.jsonl", state.metrics_bytes)
     saved = time.monotonic()
     while state.samples < settings.samples:
-        if interruption.requested():
-            state.save(out / "state")
+        if execution.any(interruption.requested()):
+            state.save(out / "state", execution)
             raise interruption.Interrupted(f"asked to stop after {state.samples} of {settings.samples} samples")
-        batch = draw_batch(settings, stage, clips, state.samples)
-        state.pending.append(_step(settings, state, condition, batch))
+        due = _step(settings, state, objective, batch_at, execution, due=time.monotonic() - saved >= interval)
         state.update_ema(settings.ema)
         if len(state.pending) == STEPS_PER_LINE:
-            figures = _write_line(state, out / "metrics.jsonl")
+            figures = _write_line(state, out / "metrics.jsonl", execution)
             progress(state.samples, settings.samples, **figures)
-        if time.monotonic() - saved >= interval:
-            state.save(out / "state")
+        if due:
+            state.save(out / "state", execution)
             saved = time.monotonic()
-    state.save(out / "state")
-    for old in checkpoints(out / "state")[:-1]:
-        old.unlink()
-    save_file(state.ema, out / "ema.safetensors")
+    state.save(out / "state", execution)
+    ema = {name: whole(value) for name, value in state.ema.items()}
+    if execution.rank == 0:
+        for old in checkpoints(out / "state")[:-1]:
+            old.unlink()
+        save_file(ema, out / "ema.safetensors")
+    execution.wait()
 
 
-def _step(settings: TrainingSettings, state: TrainingState, condition: Condition, batch: Batch) -> tuple[float, float]:
-    """One optimiser step; returns the batch's loss and the gradient norm before clipping."""
-    mean_loss = loss(condition(batch), batch.clean, batch.noise, batch.sigma).mean()
-    if not math.isfinite(value := mean_loss.item()):
-        raise NonFiniteLoss(f"loss is {value} after {state.samples} samples; clips of this batch: {batch.clip_ids}")
+def _step(
+    settings: LoopSettings,
+    state: TrainingState,
+    objective: Objective,
+    batch_at: BatchAt,
+    execution: Execution,
+    *,
+    due: bool,
+) -> bool:
+    """One optimiser step. `due`: the first process wants a checkpoint, which the answer tells to all."""
+    samples = range(state.samples, state.samples + settings.batch_size)
     state.optimizer.zero_grad(set_to_none=True)
-    mean_loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip_grad_norm)
+    seen = execution.backward(state.called, objective, batch_at, samples)
+    losses, sigma = (torch.cat(parts) for parts in zip(*((loss, batch.sigma) for batch, loss in seen), strict=True))
+    asks = losses.new_tensor(float(due and execution.rank == 0), dtype=torch.float64)
+    facts = torch.stack([losses.mean().double() / execution.world, asks])
+    facts = execution.summed(torch.cat([facts, _by_sigma(losses, sigma).flatten()]))
+    mean_loss = facts[0].item()
+    if not math.isfinite(mean_loss):
+        raise NonFiniteLoss(_blame(state.samples, mean_loss, losses, [batch for batch, _ in seen]))
+    parameters = [parameter for parameter in state.network.parameters() if parameter.requires_grad]
+    norm = whole(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_grad_norm))
     # Warm-up, then constant: a rate that knows no horizon keeps N steps a prefix of M.
-    state.samples += len(batch.clip_ids)
+    state.samples += settings.batch_size
     state.steps += 1
     for group in state.optimizer.param_groups:
         group["lr"] = settings.lr * group["lr_scale"] * min(1.0, state.samples / max(1, settings.warmup_samples))
     state.optimizer.step()
-    return value, norm.item()
+    state.pending.append((mean_loss, norm.item()))
+    state.by_sigma = [before + now for before, now in zip(state.by_sigma, facts[2:].tolist(), strict=True)]
+    return bool(facts[1] > 0)
 
 
-def _write_line(state: TrainingState, path: Path) -> dict[str, float]:
+def _by_sigma(losses: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Sums and counts of losses (B,) by bin of ln sigma, (2, bins) float64."""
+    bins = torch.bucketize(sigma.log(), torch.tensor(LOG_SIGMA_EDGES, device=sigma.device))
+    values = torch.stack([losses.double(), torch.ones_like(losses, dtype=torch.float64)])
+    return values.new_zeros(2, len(LOG_SIGMA_EDGES) + 1).index_add_(1, bins, values)
+
+
+def _blame(samples: int, value: float, losses: torch.Tensor, batches: list[Batch]) -> str:
+    """Which clips were in the batch; the other processes name their own."""
+    names = [clip_id for batch in batches for clip_id in batch.clip_ids]
+    whose = "clips of this batch" if not losses.isfinite().all() else "another process has the cause; clips here"
+    return f"loss is {value} after {samples} samples; {whose}: {names}"
+
+
+def _write_line(state: TrainingState, path: Path, execution: Execution) -> dict[str, float]:
     losses, norms = zip(*state.pending, strict=True)
     figures = {"loss": sum(losses) / len(losses), "grad_norm": sum(norms) / len(norms)}
-    with path.open("a") as lines:
-        lines.write(json.dumps({"samples": state.samples, **figures}) + "\n")
-        lines.flush()
-        state.metrics_bytes = lines.tell()
+    if execution.rank == 0:
+        with path.open("a") as lines:
+            line = {"samples": state.samples, **figures, "loss_by_sigma": dict(_means(state.by_sigma))}
+            lines.write(json.dumps(line) + "\n")
+            lines.flush()
+            state.metrics_bytes = lines.tell()
     state.pending.clear()
+    state.by_sigma = [0.0] * len(state.by_sigma)
     return figures
+
+
+def _means(sums_and_counts: list[float]) -> Iterator[tuple[str, float | None]]:
+    """Mean loss by bin of ln sigma, such as "-1..0"; null where no sample fell."""
+    half = len(sums_and_counts) // 2
+    edges = ["", *(f"{edge:g}" for edge in LOG_SIGMA_EDGES), ""]
+    for number, (total, count) in enumerate(zip(sums_and_counts[:half], sums_and_counts[half:], strict=True)):
+        yield f"{edges[number]}..{edges[number + 1]}", total / count if count else None
 
 
 def _truncate(path: Path, length: int) -> None:

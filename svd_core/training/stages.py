@@ -7,15 +7,16 @@ from pathlib import Path
 import polars as pl
 import torch
 from diffusers import UNet2DConditionModel
+from torch import nn
 
 from svd_core.data.latents import EncodedClips, read_encoded
-from svd_core.diffusion.preconditioning import Network
+from svd_core.diffusion.preconditioning import loss
 from svd_core.models.inflation import inflate, is_new
 from svd_core.models.networks import count_parameters, image_unet, load_image_unet
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.progress import Progress, silent
 from svd_core.settings import ImagePretrainingSettings, TrainingSettings, VideoPretrainingSettings
-from svd_core.training.batches import Batch, Stage
+from svd_core.training.batches import Batch, Stage, draw_batch
 from svd_core.training.loop import train
 from svd_core.training.state import TrainingState
 
@@ -35,12 +36,18 @@ def pretrain_images(
     torch.manual_seed(settings.seed)
     network = image_unet(settings.network, channels=clips.latents.shape[2], text_dim=clips.text.shape[-1])
 
-    def condition(batch: Batch) -> Network:
-        return lambda x, c_noise: network(x, c_noise, batch.text, return_dict=False)[0]
+    def objective(called: nn.Module, batch: Batch) -> torch.Tensor:
+        return loss(
+            lambda x, c_noise: called(x, c_noise, batch.text, return_dict=False)[0],
+            *(batch.clean, batch.noise, batch.sigma),
+        )
+
+    def batch_at(samples: range) -> Batch:
+        return draw_batch(settings, "pretrain_images", clips, samples.start)
 
     _write_config(settings, "pretrain_images", network, clips, out)
     state = TrainingState.start(network, lr=settings.lr, weight_decay=settings.weight_decay)
-    train(settings, "pretrain_images", state, condition, clips, out, progress=progress)
+    train(settings, state, objective, batch_at, out, progress=progress)
 
 
 def pretrain_videos(
@@ -67,8 +74,14 @@ def pretrain_videos(
         load_image_unet(images), time_ids=TIME_IDS, time_id_dim=TIME_ID_DIM, num_frames=clips.latents.shape[1]
     )
 
-    def condition(batch: Batch) -> Network:
-        return lambda x, c_noise: network(x, c_noise, batch.text, batch.time_ids, return_dict=False)[0]
+    def objective(called: nn.Module, batch: Batch) -> torch.Tensor:
+        return loss(
+            lambda x, c_noise: called(x, c_noise, batch.text, batch.time_ids, return_dict=False)[0],
+            *(batch.clean, batch.noise, batch.sigma),
+        )
+
+    def batch_at(samples: range) -> Batch:
+        return draw_batch(settings, "pretrain_videos", clips, samples.start)
 
     if previous is not None and not (out / "state").exists():
         _continue_segment(previous, out)
@@ -79,7 +92,7 @@ def pretrain_videos(
         weight_decay=settings.weight_decay,
         lr_scale=lambda name: settings.new_layers_lr_scale if is_new(name) else 1.0,
     )
-    train(settings, "pretrain_videos", state, condition, clips, out, progress=progress)
+    train(settings, state, objective, batch_at, out, progress=progress)
 
 
 def _continue_segment(previous: Path, out: Path) -> None:

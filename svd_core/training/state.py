@@ -6,7 +6,7 @@ at all.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,36 +15,51 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from svd_core.training.execution import Execution, like, local, whole
+
 KEPT_CHECKPOINTS = 2
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+NUMBERS = ("samples", "steps", "pending", "by_sigma", "metrics_bytes")
+LOG_SIGMA_EDGES = (-2.0, -1.0, 0.0, 1.0, 2.0)
+"""Losses are logged apart for each of the six ranges of ln sigma between these."""
 
 
 @dataclass
 class TrainingState:
     """Network, its moving average, optimiser, and how far training is.
 
-    pending: (loss, gradient norm) of the steps that no line of metrics.jsonl covers yet; metrics_bytes: the length of
-    that file when the state was true.
+    called: the network as training calls it, wrapped for several processes. Frozen parameters have no average and are
+    not saved. pending: (loss, gradient norm) of the steps that no line of metrics.jsonl covers yet, by_sigma: sums and
+    then counts of their losses by noise level; metrics_bytes: the length of that file when the state was true.
     """
 
     network: nn.Module
+    called: nn.Module
     optimizer: torch.optim.AdamW
     ema: dict[str, torch.Tensor]
     samples: int = 0
     steps: int = 0
     pending: list[tuple[float, float]] = field(default_factory=list)
+    by_sigma: list[float] = field(default_factory=lambda: [0.0] * 2 * (len(LOG_SIGMA_EDGES) + 1))
     metrics_bytes: int = 0
 
     @classmethod
     def start(
-        cls, network: nn.Module, *, lr: float, weight_decay: float, lr_scale: Callable[[str], float] = lambda name: 1.0
+        cls,
+        network: nn.Module,
+        *,
+        lr: float,
+        weight_decay: float,
+        lr_scale: Callable[[str], float] = lambda name: 1.0,
+        execution: Execution | None = None,
     ) -> "TrainingState":
         """The state before the first step. The moving average starts at the network's own weights.
 
         `lr_scale` tells from a parameter's name how many times `lr` it learns at.
         """
+        called = (execution or Execution()).wrapped(network)
         groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in network.named_parameters():
+        for name, parameter in learnt(network):
             groups.setdefault(lr_scale(name), []).append(parameter)
         optimizer = torch.optim.AdamW(
             [{"params": parameters, "lr_scale": scale} for scale, parameters in groups.items()],
@@ -52,23 +67,29 @@ class TrainingState:
             weight_decay=weight_decay,
             fused=True,
         )
-        ema = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
-        return cls(network, optimizer, ema)
+        ema = {name: parameter.detach().clone() for name, parameter in learnt(network)}
+        return cls(network, called, optimizer, ema)
 
     @torch.no_grad()
     def update_ema(self, decay: float) -> None:
         """EMA <- d EMA + (1 - d) weights with d = min(decay, (1 + steps) / (10 + steps)), quick to leave the start."""
         ramped = min(decay, (1 + self.steps) / (10 + self.steps))
-        weights = [parameter.detach() for parameter in self.network.parameters()]
-        torch._foreach_lerp_(list(self.ema.values()), weights, 1 - ramped)
+        weights = [local(parameter.detach()) for _, parameter in learnt(self.network)]
+        torch._foreach_lerp_([local(value) for value in self.ema.values()], weights, 1 - ramped)
 
-    def save(self, folder: Path) -> None:
-        """Add a checkpoint and drop all but the newest few."""
+    def save(self, folder: Path, execution: Execution | None = None) -> None:
+        """Add a checkpoint and drop all but the newest few. Its tensors are whole, however many processes wrote it."""
+        tensors, execution = self._tensors(), execution or Execution()
+        if execution.rank == 0:
+            self._write(folder, tensors)
+        execution.wait()
+
+    def _write(self, folder: Path, tensors: dict[str, torch.Tensor]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        numbers = {name: getattr(self, name) for name in ("samples", "steps", "pending", "metrics_bytes")}
+        numbers = {name: getattr(self, name) for name in NUMBERS}
         path = folder / f"{self.samples:012d}.safetensors"
         half_written = path.with_suffix(".half")
-        save_file(self._tensors(), half_written, metadata={"state": json.dumps(numbers, sort_keys=True)})
+        save_file(tensors, half_written, metadata={"state": json.dumps(numbers, sort_keys=True)})
         with half_written.open("rb") as written:
             os.fsync(written.fileno())
         half_written.replace(path)
@@ -81,21 +102,31 @@ class TrainingState:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  (not a dict)
             numbers = json.loads(stored.metadata()["state"])
         with torch.no_grad():
-            for name, parameter in self.network.named_parameters():
-                parameter.copy_(tensors[f"network.{name}"])
-                self.ema[name].copy_(tensors[f"ema.{name}"])
-                moments = [moment for moment in MOMENTS if f"{moment}.{name}" in tensors]  # none before a gradient
-                self.optimizer.state[parameter] = {moment: tensors[f"{moment}.{name}"] for moment in moments}
-        self.samples, self.steps, self.metrics_bytes = numbers["samples"], numbers["steps"], numbers["metrics_bytes"]
-        self.pending = [(loss, norm) for loss, norm in numbers["pending"]]
+            for name, parameter in learnt(self.network):
+                parameter.copy_(like(tensors[f"network.{name}"], parameter))
+                self.ema[name].copy_(like(tensors[f"ema.{name}"], parameter))
+                moments = {moment: tensors.get(f"{moment}.{name}") for moment in MOMENTS}
+                self.optimizer.state[parameter] = {  # none before the first gradient
+                    moment: (like(value, parameter) if value.ndim else value).to(parameter.device)
+                    for moment, value in moments.items()
+                    if value is not None
+                }
+        for name, value in numbers.items():
+            setattr(self, name, value)
+        self.pending = [(loss, norm) for loss, norm in self.pending]
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        tensors = {f"ema.{name}": value for name, value in self.ema.items()}
-        for name, parameter in self.network.named_parameters():
-            tensors[f"network.{name}"] = parameter.detach()
+        tensors = {f"ema.{name}": whole(value) for name, value in self.ema.items()}
+        for name, parameter in learnt(self.network):
+            tensors[f"network.{name}"] = whole(parameter.detach())
             moments = self.optimizer.state[parameter]  # none before the first gradient
-            tensors.update({f"{moment}.{name}": value for moment, value in moments.items()})
+            tensors.update({f"{moment}.{name}": whole(value) for moment, value in moments.items()})
         return tensors
+
+
+def learnt(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters that are trained, by name."""
+    return ((name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad)
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from svd_core.data.latents import EncodedClips, read_encoded
-from svd_core.diffusion.preconditioning import Network
+from svd_core.diffusion.preconditioning import loss
 from svd_core.settings import VideoPretrainingSettings
-from svd_core.training.batches import Batch
+from svd_core.training.batches import Batch, draw_batch
 from svd_core.training.loop import NonFiniteLoss, train
 from svd_core.training.state import TrainingState, checkpoints
 
@@ -31,10 +31,13 @@ def run(settings: VideoPretrainingSettings, clips: EncodedClips, out: Path, **op
     network = Pointwise()
     state = TrainingState.start(network, lr=settings.lr, weight_decay=settings.weight_decay)
 
-    def condition(batch: Batch) -> Network:
-        return lambda x, c_noise: network(x)
+    def objective(called: nn.Module, batch: Batch) -> torch.Tensor:
+        return loss(lambda x, c_noise: called(x), batch.clean, batch.noise, batch.sigma)
 
-    train(settings, "pretrain_videos", state, condition, clips, out, **options)
+    def batch_at(samples: range) -> Batch:
+        return draw_batch(settings, "pretrain_videos", clips, samples.start)
+
+    train(settings, state, objective, batch_at, out, **options)
     return state
 
 
@@ -80,6 +83,23 @@ def test_gradients_are_clipped(latents: Path, tmp_path: Path) -> None:
     gradient = torch.cat([parameter.grad.flatten() for parameter in state.network.parameters()])
     assert gradient.norm().item() == pytest.approx(1e-3, rel=1e-2)
     assert state.pending[0][1] > 1e-2  # what is logged is the norm before clipping
+
+
+def test_losses_are_told_apart_by_noise_level(latents: Path, tmp_path: Path) -> None:
+    """The means by bin, weighted by how many samples the recorded draws put there, are the mean loss."""
+    settings = VideoPretrainingSettings(samples=200, batch_size=4)
+    clips = read_encoded(latents)
+    run(settings, clips, tmp_path)
+    batches = [draw_batch(settings, "pretrain_videos", clips, first) for first in range(0, 200, 4)]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["samples"] for line in lines] == [100, 200]
+    for number, line in enumerate(lines):
+        levels = torch.cat([batch.sigma for batch in batches[25 * number : 25 * (number + 1)]]).log()
+        counts = torch.histogram(levels, torch.tensor([-99.0, -2, -1, 0, 1, 2, 99])).hist.tolist()
+        assert list(line["loss_by_sigma"]) == ["..-2", "-2..-1", "-1..0", "0..1", "1..2", "2.."]
+        means = [mean if mean is not None else 0 for mean in line["loss_by_sigma"].values()]
+        assert [mean > 0 for mean in means] == [count > 0 for count in counts]
+        assert sum(map(math.prod, zip(means, counts, strict=True))) / 100 == pytest.approx(line["loss"], rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_clips(

@@ -19,7 +19,7 @@ from svd_core.data.latents import read_encoded
 from svd_core.models.inflation import video_name
 from svd_core.models.networks import load_image_unet, load_video_unet
 from svd_core.settings import VideoPretrainingSettings
-from svd_core.training import loop
+from svd_core.training import loop, stages
 from svd_core.training.stages import pretrain_videos
 
 
@@ -70,7 +70,7 @@ def test_interrupted_at_any_step_the_result_is_the_same_to_the_bit(
     out = tmp_path / "interrupted"
     out.mkdir()
     chance = random.Random(seed)
-    draw_batch = loop.draw_batch
+    draw_batch = stages.draw_batch
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
     for stop in sorted(chance.sample(range(2, 60, 2), 2)):
 
@@ -79,11 +79,11 @@ def test_interrupted_at_any_step_the_result_is_the_same_to_the_bit(
                 raise Interruption
             return draw_batch(*args)
 
-        monkeypatch.setattr(loop, "draw_batch", interrupt)
+        monkeypatch.setattr(stages, "draw_batch", interrupt)
         with pytest.raises(Interruption):
             pretrain_videos(video_settings, subset, latents, images, out)
         torch.manual_seed(chance.randrange(100))
-    monkeypatch.setattr(loop, "draw_batch", draw_batch)
+    monkeypatch.setattr(stages, "draw_batch", draw_batch)
     pretrain_videos(video_settings, subset, latents, images, out)
     assert contents(out) == contents(run)
 
@@ -114,14 +114,14 @@ def test_only_clips_of_the_subset_are_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[str] = []
-    draw_batch = loop.draw_batch
+    draw_batch = stages.draw_batch
 
     def watch(*args: object) -> object:
         batch = draw_batch(*args)
         seen.extend(batch.clip_ids)
         return batch
 
-    monkeypatch.setattr(loop, "draw_batch", watch)
+    monkeypatch.setattr(stages, "draw_batch", watch)
     pretrain_videos(video_settings, subset, latents, images, tmp_path)
     kept = pl.read_parquet(subset / "subset.parquet")["clip_id"].to_list()
     assert sorted(seen[:7]) == sorted(kept)  # one epoch

@@ -1,0 +1,184 @@
+"""Settings of a whole training: where it starts, what it reads, and its phases one after the other. Free of torch."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from svd_core.settings import NetworkSettings, Settings
+
+Task = Literal["images", "text_to_video", "image_to_video", "frame_interpolation", "multi_view"]
+
+
+class ClipsSettings(Settings):
+    """Clips to train on: rendered here, or a folder that curation wrote (`clips.parquet` and `shards/`).
+
+    render: `clips` are good clips of `toy_lvd`, `camera_moves` its scenes under a moving camera, `orbits` turning
+    objects. subset: a folder with `subset.parquet`, by default all clips of `folder`.
+    """
+
+    render: Literal["clips", "camera_moves", "orbits"] | None = None
+    move: Literal["horizontal", "zoom", "static"] | None = None
+    count: int = Field(96, ge=1)
+    frames: int = Field(10, ge=1)
+    resolution: int = Field(32, ge=8)
+    seed: int = 3
+    folder: str | None = None
+    subset: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.render is None) == (self.folder is None):
+            raise ValueError("say either what to render or which folder to read")
+        if (self.render == "camera_moves") != (self.move is not None):
+            raise ValueError("move (horizontal, zoom or static) belongs to render: camera_moves")
+        return self
+
+
+class AutoencoderKLSettings(Settings):
+    """The small AutoencoderKLTemporalDecoder that is trained when no released one is named."""
+
+    folder: str | None = None
+    block_out_channels: tuple[int, ...] = (32, 64, 64)
+    latent_channels: int = Field(4, ge=1)
+    steps: int = Field(400, ge=1)
+    batch_size: int = Field(4, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    seed: int = 0
+
+
+class ConditionersSettings(Settings):
+    """What turns prompts and pictures into what the network reads, and both of one width.
+
+    text: `toy`, or a folder in Stable Diffusion's layout. image: `random`, a small CLIP vision network with fixed
+    random weights, or a folder in Stable Video Diffusion's layout.
+    """
+
+    text: str = "toy"
+    image: str = "random"
+    dim: int = Field(64, ge=8)
+    seed: int = 0
+
+
+class Phase(Settings):
+    """One stretch of training; the next one starts from its moving average.
+
+    trained: `time_embedding` is the first step of the move from a discrete to the continuous objective (paper, section
+    4.1), `lora` adds low-rank weights to the temporal attention and trains nothing else. objective: `continuous` draws
+    ln sigma ~ N(p_mean, p_std^2); `v` and `epsilon` draw one of Stable Diffusion's 1000 steps. resolution: height and
+    width; schedule_shift_from: the side that the discrete schedule was made for. noise strengths: ln s ~ N(mean, std^2)
+    of pixels in [-1, 1] (image_to_video, multi_view) or of latents (frame_interpolation). warmup in steps.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    task: Task
+    data: str
+    resolution: tuple[int, int]
+    frames: int = Field(ge=1)
+    steps: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    lr: float = Field(gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    new_layers_lr_scale: float = Field(1.0, gt=0)
+    trained: Literal["all", "time_embedding", "lora"] = "all"
+    lora_rank: int = Field(16, ge=1)
+    objective: Literal["continuous", "v", "epsilon"] = "continuous"
+    p_mean: float = -1.2
+    p_std: float = Field(1.0, gt=0)
+    offset_noise: float = Field(0.0, ge=0)
+    zero_terminal_snr: bool = False
+    schedule_shift_from: int | None = Field(None, ge=1)
+    text_dropout: float = Field(0.15, ge=0, le=1)
+    image_dropout: float = Field(0.1, ge=0, le=1)
+    latent_dropout: float = Field(0.1, ge=0, le=1)
+    strength_mean: float = -3.0
+    strength_std: float = Field(0.5, ge=0)
+    strength_draws: int = Field(4, ge=1)
+    ema: float = Field(0.9999, ge=0, lt=1)
+    clip_grad_norm: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    seed: int = 0
+
+    @property
+    def samples(self) -> int:
+        """Samples seen in all."""
+        return self.steps * self.batch_size
+
+    @property
+    def warmup_samples(self) -> int:
+        """Samples until the learning rate is full."""
+        return self.warmup_steps * self.batch_size
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.task == "images" and self.frames != 1:
+            raise ValueError(f"task images trains on single frames; frames is {self.frames}")
+        if self.task == "frame_interpolation" and self.frames < 3:
+            raise ValueError(f"task frame_interpolation needs a frame between two; frames is {self.frames}")
+        if self.objective == "epsilon" and self.zero_terminal_snr:
+            raise ValueError("zero_terminal_snr needs objective v: noise predicted from noise says nothing of the data")
+        if self.objective == "continuous" and (self.zero_terminal_snr or self.schedule_shift_from):
+            raise ValueError("zero_terminal_snr and schedule_shift_from are of the discrete objectives, v and epsilon")
+        return self
+
+
+class ExecutionSettings(Settings):
+    """Resources: they change rounding, never what is learnt from which sample. micro_batch is per process."""
+
+    micro_batch: int | None = Field(None, ge=1)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    checkpointing: bool = False
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+
+
+class GenerationSettings(Settings):
+    """How `ablate sample` samples this training's runs unless told otherwise."""
+
+    steps: int = Field(25, ge=1)
+    sigma_min: float = Field(0.002, gt=0)
+    sigma_max: float = Field(700.0, gt=0)
+    rho: float = Field(7.0, gt=0)
+    guidance: Literal["constant", "linear", "triangular"] = "linear"
+    guidance_min: float = Field(1.0, ge=0)
+    guidance_max: float = Field(3.0, ge=0)
+    fps: float = Field(7.0, gt=0)
+    motion_bucket: float = Field(127.0, ge=0, le=255)
+    noise_strength: float = Field(0.02, ge=0)
+
+
+class TrainingRecipe(Settings):
+    """A whole training.
+
+    start: a folder or cached hub id with Stable Diffusion's image UNet or Stable Video Diffusion's video UNet, or the
+    folder of another training; by default fresh weights of `network`. norm_groups: 32 is all that diffusers' own video
+    class knows, which a pipeline for export needs.
+    """
+
+    about: str
+    start: str | None = None
+    network: NetworkSettings = NetworkSettings()
+    norm_groups: int = Field(32, ge=1)
+    time_id_dim: int = Field(256, ge=2)
+    autoencoder: AutoencoderKLSettings = AutoencoderKLSettings()
+    conditioners: ConditionersSettings = ConditionersSettings()
+    data: dict[str, ClipsSettings]
+    phases: tuple[Phase, ...] = Field(min_length=1)
+    execution: ExecutionSettings = ExecutionSettings()
+    generation: GenerationSettings = GenerationSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for phase in self.phases:
+            if phase.data not in self.data:
+                raise ValueError(f"phase {phase.name} reads data {phase.data!r}; there are: {', '.join(self.data)}")
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two phases share a name: {', '.join(names)}")
+        tasks = [phase.task for phase in self.phases]
+        if "images" in tasks[first_video(tasks) :]:
+            raise ValueError("images come before videos: an inflated network is no image model any more")
+        return self
+
+
+def first_video(tasks: list[Task]) -> int:
+    """The number of the first phase on videos."""
+    return next((number for number, task in enumerate(tasks) if task != "images"), len(tasks))

@@ -1,0 +1,166 @@
+"""How a step is computed: on how many processes, in which pieces, at which precision. Never what is learnt from it.
+
+The samples of a step are dealt to the processes in runs of equal length and go through the network in micro-batches.
+Gradients are averaged over all of them, so that any number of processes and pieces gives the same step up to rounding.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from svd_core.tasks.settings import ExecutionSettings
+from svd_core.training.batches import Batch
+
+BatchAt = Callable[[range], Batch]
+"""The samples of these numbers, counted from the start of training."""
+
+Objective = Callable[[nn.Module, Batch], torch.Tensor]
+"""Losses (B,) of a batch under the network, which is called as it is passed: a wrapped one synchronises gradients."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One process of `world`, by default the only one.
+
+    strategy: "ddp" keeps the whole network in every process, "fsdp" a share of each tensor (FSDP2). micro_batch:
+    samples that go through the network at once, by default a process's whole share of a step. precision: of the
+    forward pass; weights, gradients and losses are float32. checkpointing: recompute activations in the backward pass.
+    """
+
+    rank: int = 0
+    world: int = 1
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    micro_batch: int | None = None
+    precision: torch.dtype = torch.float32
+    checkpointing: bool = False
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @classmethod
+    def from_environment(cls, settings: ExecutionSettings) -> "Execution":
+        """One process, or the one of several that RANK and WORLD_SIZE name (torchrun and submitit set them)."""
+        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        cuda = torch.cuda.is_available()
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+        if cuda:
+            torch.cuda.set_device(device)
+        if world > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if cuda else "gloo")
+        precision = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+        return cls(rank, world, settings.strategy, settings.micro_batch, precision, settings.checkpointing, device)
+
+    def wrapped(self, network: nn.Module) -> nn.Module:
+        """The network as it is called in training. FSDP shards the parameters in place: build the optimiser after."""
+        if self.checkpointing:
+            network.enable_gradient_checkpointing()  # type: ignore[operator]
+        if self.world == 1:
+            return network
+        if self.strategy == "ddp":
+            from torch.nn.parallel import DistributedDataParallel
+
+            # attention to a single token has no gradient for its queries and keys
+            return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=True)
+        from torch.distributed.fsdp import fully_shard
+
+        for child in network.modules():
+            if type(child).__name__ in SHARDED_BLOCKS:
+                fully_shard(child)
+        fully_shard(network)
+        return network
+
+    def micro_batches(self, samples: range) -> list[range]:
+        """This process's samples of a step, in pieces. Raises ValueError when they do not divide evenly."""
+        share, rest = divmod(len(samples), self.world)
+        pieces, left = divmod(share, self.micro_batch or share or 1)
+        if rest or left or not pieces:
+            raise ValueError(
+                f"a batch of {len(samples)} cannot be dealt evenly to {self.world} processes "
+                f"in micro-batches of {self.micro_batch or 'any size'}"
+            )
+        start, size = self.rank * share, share // pieces
+        return [samples[start + number * size : start + (number + 1) * size] for number in range(pieces)]
+
+    def backward(
+        self, network: nn.Module, objective: Objective, batch_at: BatchAt, samples: range
+    ) -> list[tuple[Batch, torch.Tensor]]:
+        """Accumulate the gradient of the mean loss over `samples`; this process's batches and their losses (B,)."""
+        parts, seen = self.micro_batches(samples), []
+        for number, part in enumerate(parts):
+            batch = batch_at(part)
+            with self._synchronising(network, number == len(parts) - 1):
+                with self._autocast(batch.clean.device.type):
+                    losses = objective(network, batch).float()
+                (losses.mean() / len(parts)).backward()
+            seen.append((batch, losses.detach()))
+        return seen
+
+    def summed(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum over all processes."""
+        if self.world > 1:
+            dist.all_reduce(values)
+        return values
+
+    def any(self, wish: bool) -> bool:
+        """Whether any process wishes it: all of them must ask at the same step."""
+        return bool(self.summed(torch.tensor(float(wish), device=self.device)) > 0)
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.world > 1:
+            dist.barrier()
+
+    def _autocast(self, device: str) -> AbstractContextManager[Any]:
+        if self.precision == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(device, self.precision)
+
+    @contextlib.contextmanager
+    def _synchronising(self, network: nn.Module, last: bool) -> Iterator[None]:
+        """Exchange gradients after the last micro-batch only."""
+        if self.world == 1 or last:
+            if self.world > 1 and self.strategy == "fsdp":
+                network.set_requires_gradient_sync(True)  # type: ignore[operator]
+            yield
+        elif self.strategy == "ddp":
+            with network.no_sync():  # type: ignore[operator]
+                yield
+        else:
+            network.set_requires_gradient_sync(False)  # type: ignore[operator]
+            yield
+
+
+SHARDED_BLOCKS = frozenset(
+    [
+        "CrossAttnDownBlockSpatioTemporal",
+        "DownBlockSpatioTemporal",
+        "UNetMidBlockSpatioTemporal",
+        "UpBlockSpatioTemporal",
+        "CrossAttnUpBlockSpatioTemporal",
+    ]
+)
+"""Modules that FSDP gathers one after the other."""
+
+
+def whole(value: torch.Tensor) -> torch.Tensor:
+    """All of a tensor, gathered from every process if it is sharded: all of them must call this."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def local(value: torch.Tensor) -> torch.Tensor:
+    """The part of a tensor that this process holds."""
+    return value.to_local() if hasattr(value, "to_local") else value
+
+
+def like(value: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """A whole tensor sharded as `reference` is."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if not isinstance(reference, DTensor):
+        return value
+    return distribute_tensor(value, reference.device_mesh, reference.placements)
