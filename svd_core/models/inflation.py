@@ -99,7 +99,7 @@ def inflate(
     in_channels = config["in_channels"] if in_channels is None else in_channels
     if in_channels < config["in_channels"]:
         raise NotInflatable(f"in_channels={in_channels} is fewer than the image model's {config['in_channels']}")
-    with _default_dtype(unet2d.dtype):
+    with default_dtype(unet2d.dtype):
         video: SpatioTemporalUNet = SpatioTemporalUNet(
             sample_size=config["sample_size"],
             in_channels=in_channels,
@@ -124,7 +124,7 @@ def inflate(
 
 
 @contextlib.contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """Networks made within have weights of this precision from the start: large ones fit no second copy."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)

@@ -15,10 +15,13 @@ CHANNELS_PER_GROUP = 8
 same at every pixel: the embeddings of noise level and text, and the background's colour."""
 
 
-def image_unet(settings: NetworkSettings, *, channels: int, text_dim: int) -> UNet2DConditionModel:
+def image_unet(
+    settings: NetworkSettings, *, channels: int, text_dim: int, norm_groups: int | None = None
+) -> UNet2DConditionModel:
     """A small UNet of Stable Diffusion 2's kind with fresh weights (from torch's global generator).
 
-    `channels` are the latent channels, in and out; `text_dim` is the width of the text embedding.
+    `channels` are the latent channels, in and out; `text_dim` is the width of the text embedding. `norm_groups` are
+    by default one for every eight channels of the narrowest level; diffusers' own video class knows only 32.
     """
     levels = settings.attention_levels
     if not len(levels) == len(settings.num_attention_heads) == len(settings.block_out_channels):
@@ -37,7 +40,7 @@ def image_unet(settings: NetworkSettings, *, channels: int, text_dim: int) -> UN
         attention_head_dim=settings.num_attention_heads,
         cross_attention_dim=text_dim,
         use_linear_projection=True,
-        norm_num_groups=settings.block_out_channels[0] // CHANNELS_PER_GROUP,
+        norm_num_groups=norm_groups or settings.block_out_channels[0] // CHANNELS_PER_GROUP,
     )
     network.set_attn_processor(FoldedAttention())
     return network

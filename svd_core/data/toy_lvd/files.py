@@ -58,6 +58,13 @@ def render_reference(settings: ReferenceSettings, out: Path, *, workers: int = 1
     (out / "clips.json").write_text(json.dumps(captions, indent=1))
 
 
+def reference_windows(settings: ReferenceSettings) -> Iterator[tuple[NDArray[np.uint8], str, float]]:
+    """Window (T, H, W, 3), caption and frame rate of good clips that no corpus holds, drawn as the reference's are."""
+    for index in range(settings.clips):
+        shot = _reference_shot(settings.seed, index)
+        yield _film_window(settings, shot), shot.scene.merged_caption, float(shot.fps)
+
+
 def render_images(settings: ImagesSettings, out: Path, *, progress: Progress = silent) -> None:
     """Write clean images: `out/images.safetensors` {"images": uint8 (N, 3, H, W)} and `out/captions.json`."""
     images, captions = [], []

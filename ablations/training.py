@@ -1,0 +1,148 @@
+"""The commands over one training: train, sample, export."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from ablations.document import Document, validate
+from ablations.errors import AblateError, nearest
+from svd_core.progress import Progress
+from svd_core.tasks.settings import TrainingRecipe
+
+if TYPE_CHECKING:
+    import torch
+
+console = Console(soft_wrap=True)
+
+
+def recipes() -> list[str]:
+    """Names of the packaged trainings."""
+    return sorted(path.name.removesuffix(".yaml") for path in (files("ablations") / "trainings").iterdir())
+
+
+def load_recipe(name: str, folders: list[str], start: str | None) -> TrainingRecipe:
+    """A packaged training or a YAML file. folders: `NAME=FOLDER`, clips to read instead of the entry's own."""
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        if name not in recipes():
+            raise AblateError(f"unknown training {name!r}; {nearest(name, recipes())}")
+        path = Path(str(files("ablations") / "trainings" / f"{name}.yaml"))
+    document = Document(path)
+    data = dict(document.data)
+    for entry in folders:
+        key, _, folder = entry.partition("=")
+        known = list(data.get("data", {}))
+        if key not in known or not folder:
+            raise AblateError(f"--data {entry}: expected NAME=FOLDER; {nearest(key, known)}")
+        data["data"] = {**data["data"], key: {"folder": folder}}
+    if start is not None:
+        data["start"] = start
+    return validate(TrainingRecipe, data, {(): (document, ())})
+
+
+def train(name: str, out: Path, folders: list[str], start: str | None) -> None:
+    """Run or continue a training under `out`."""
+    recipe = load_recipe(name, folders, start)
+    _check_folders(recipe)
+    from svd_core.training.execution import Execution
+    from svd_core.training.phases import run_training
+
+    execution = Execution.from_environment(recipe.execution)
+    with _mendable():
+        run_training(recipe, out, execution, _listener if execution.rank == 0 else _silent)
+    console.print(f"{out}: trained; sample it with: ablate sample {out} --out FOLDER", highlight=False)
+
+
+def sample(run: Path, out: Path, prompt: str | None, images: list[Path], changes: Mapping[str, Any]) -> None:
+    """Generate one clip and write `clip.mp4` and `frames.png` under `out`."""
+    from svd_core.data.video import write_h264
+    from svd_core.tasks.generation import Request, Run, generate
+
+    with _mendable():
+        loaded = Run.load(run)
+        request = Request(prompt=prompt, images=_read_images(images), **changes)
+        clip = generate(loaded, request)
+    out.mkdir(parents=True, exist_ok=True)
+    frames = clip.permute(0, 2, 3, 1).contiguous().numpy()
+    write_h264(out / "clip.mp4", list(frames), round(loaded.generation.fps))
+    _write_strip(out / "frames.png", frames)
+    console.print(f"{out / 'clip.mp4'}: {len(clip)} frames of {clip.shape[-1]}×{clip.shape[-2]}", highlight=False)
+
+
+def export(run: Path, out: Path) -> None:
+    """Write a run as folders that diffusers loads."""
+    from svd_core.tasks.export import export as write
+
+    with _mendable():
+        write(run, out)
+    console.print(f"{out}: exported", highlight=False)
+
+
+def _read_images(paths: list[Path]) -> "torch.Tensor | None":
+    """Pictures (N, 3, H, W) in [-1, 1], all of the first one's size."""
+    if not paths:
+        return None
+    import cv2
+    import torch
+
+    pictures = []
+    for path in paths:
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+        if picture is None:
+            raise AblateError(f"{path}: no picture that can be read (expected PNG, JPEG, …)")
+        if pictures and picture.shape != pictures[0].shape:
+            raise AblateError(f"{path}: {picture.shape[:2]} pixels, but the first picture has {pictures[0].shape[:2]}")
+        pictures.append(picture)
+    stacked = torch.stack([torch.from_numpy(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)) for picture in pictures])
+    return stacked.permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def _write_strip(path: Path, frames: Any) -> None:
+    """All frames side by side."""
+    import cv2
+    import numpy as np
+
+    cv2.imwrite(str(path), cv2.cvtColor(np.concatenate(list(frames), axis=1), cv2.COLOR_RGB2BGR))
+
+
+def _check_folders(recipe: TrainingRecipe) -> None:
+    """Refuse missing data before anything is made."""
+    for name, clips in recipe.data.items():
+        if clips.folder is not None and not (Path(clips.folder) / "clips.parquet").is_file():
+            raise AblateError(
+                f"data {name}: {clips.folder} has no clips.parquet; curate your videos first, then name their folder "
+                f"with --data {name}=FOLDER"
+            )
+
+
+def _listener(name: str) -> Progress:
+    """Tell of a piece of work in lines: it may take minutes or weeks."""
+    console.print(name, highlight=False)
+
+    def tell(done: int, total: int, **figures: float) -> None:
+        words = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
+        if words or done == total:
+            console.print(f"  {done}/{total} {words}", highlight=False)
+
+    return tell
+
+
+def _silent(name: str) -> Progress:
+    from svd_core.progress import silent
+
+    return silent
+
+
+@contextlib.contextmanager
+def _mendable() -> Iterator[None]:
+    """Errors by which svd_core tells the user what to do are printed without a traceback."""
+    from svd_core.training.loop import NonFiniteLoss
+
+    try:
+        yield
+    except (ValueError, NonFiniteLoss) as error:
+        raise AblateError(str(error)) from error

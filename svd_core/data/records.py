@@ -1,0 +1,138 @@
+"""Encoded clips in shards, read one by one by byte range: what training at scale reads instead of one big file.
+
+A folder has `index.parquet` (`clip_id`, `fps`, `motion`, `elevation`, `shard`, `offset`, `size`) and `shards/*.tar`,
+whose members are one safetensors file a clip:
+
+    latents (T, C, h, w)   scaled latents of the clip
+    text (3, S, D)         its image, video and merged caption
+    image (2, D)           CLIP embeddings of its clean first and last frame
+    condition (K, C, h, w) encoder means, not scaled, of its first frame under noise of K strengths
+    strength (K,)
+
+The folder may be local or any address that fsspec knows.
+"""
+
+import io
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import polars as pl
+import torch
+from safetensors.torch import load, save
+
+from svd_core.data.shards import add_member
+from svd_core.training.draws import row_of_sample
+
+Batch = TypeVar("Batch")
+
+PER_SHARD = 64
+INDEX = {"clip_id": pl.String, "fps": pl.Float64, "motion": pl.Float64, "elevation": pl.Float64}
+PLACE = {"shard": pl.String, "offset": pl.Int64, "size": pl.Int64}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One encoded clip; the tensors are as in this module's description, in float16 but for the strengths."""
+
+    latents: torch.Tensor
+    text: torch.Tensor
+    image: torch.Tensor
+    condition: torch.Tensor
+    strength: torch.Tensor
+    clip_id: str
+    fps: float
+    motion: float | None
+    elevation: float | None
+
+
+TENSORS = tuple(field.name for field in fields(Record) if field.type is torch.Tensor)
+
+
+def write_records(out: Path, records: Iterable[Record]) -> None:
+    """Write shards of 64 clips and, at the end, the index."""
+    (out / "shards").mkdir(parents=True, exist_ok=True)
+    rows, source = [], iter(records)
+    for number, some in enumerate(iter(lambda: list(islice(source, PER_SHARD)), [])):
+        shard = f"shards/{number:06d}.tar"
+        with tarfile.open(out / shard, "w", format=tarfile.PAX_FORMAT) as tar:
+            for record in some:
+                offset, size = add_member(tar, f"{record.clip_id}.safetensors", _payload(record))
+                place = {"shard": shard, "offset": offset, "size": size}
+                rows.append({**{name: getattr(record, name) for name in INDEX}, **place})
+    half_written = out / "index.parquet.half"
+    pl.DataFrame(rows, schema={**INDEX, **PLACE}).write_parquet(half_written)
+    half_written.replace(out / "index.parquet")
+
+
+def _payload(record: Record) -> bytes:
+    tensors = {name: getattr(record, name).contiguous() for name in TENSORS}
+    return save({name: value if name == "strength" else value.half() for name, value in tensors.items()})
+
+
+class Records(Sequence[Record]):
+    """The records of a folder, or those of them that a subset names, in the order of the index. Nothing is kept open.
+
+    Raises KeyError naming clips of the subset that were never encoded.
+    """
+
+    def __init__(self, folder: str | Path, clip_ids: Iterable[str] | None = None) -> None:
+        from fsspec.core import url_to_fs
+
+        self.files, self.root = url_to_fs(str(folder))
+        index = pl.read_parquet(io.BytesIO(self.files.cat_file(f"{self.root}/index.parquet")))
+        if clip_ids is not None:
+            wanted = set(clip_ids)
+            if missing := sorted(wanted.difference(index["clip_id"])):
+                raise KeyError(
+                    f"{len(missing)} of {len(wanted)} clips were not encoded, the first of them {missing[0]!r}"
+                )
+            index = index.filter(pl.col("clip_id").is_in(list(wanted)))
+        self.rows = index.to_dicts()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: Any) -> Any:
+        """The record of a row of the index; reads just its bytes. Raises ValueError if they are no record."""
+        facts = self.rows[row]
+        path, start = f"{self.root}/{facts['shard']}", facts["offset"]
+        payload = self.files.cat_file(path, start=start, end=start + facts["size"])
+        try:
+            tensors = load(payload)
+            return Record(**{name: tensors[name] for name in TENSORS}, **{name: facts[name] for name in INDEX})
+        except Exception as error:  # safetensors' own error, or a tensor that is not there
+            raise ValueError(f"{path}: no record of {facts['clip_id']!r} at bytes {start}+{facts['size']}") from error
+
+    def of_samples(self, seed: int, samples: range) -> Iterator[Record]:
+        """The records of these samples, counted from the start of training: each epoch in an order of its own.
+
+        Which clip a sample reads depends on its number alone, so that training may stop anywhere and continue on any
+        number of processes.
+        """
+        return (self[row_of_sample(seed, index, len(self))] for index in samples)
+
+
+class ReadAhead(Generic[Batch]):
+    """Makes the batch of a process's next step in a second thread while this one is trained on."""
+
+    def __init__(self, batch_at: Callable[[range], Batch], step: int) -> None:
+        self.batch_at, self.step = batch_at, step
+        self.pool = ThreadPoolExecutor(1, "read-ahead")
+        self.waiting: dict[range, Future[Batch]] = {}
+
+    def __call__(self, samples: range) -> Batch:
+        """The batch of these samples, and its counterpart one step (`step` samples) later begun."""
+        ready = self.waiting.pop(samples, None)
+        following = range(samples.start + self.step, samples.stop + self.step)
+        batch = self.batch_at(samples) if ready is None else ready.result()
+        self.waiting[following] = self.pool.submit(self.batch_at, following)
+        return batch
+
+    def close(self) -> None:
+        """Drop what was begun."""
+        self.pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,115 @@
+"""The latent autoencoder of Stable Video Diffusion: a frame-wise encoder and a decoder that sees the whole clip."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKLTemporalDecoder
+
+from svd_core.data.windows import to_unit_range
+from svd_core.models.checkpoints import load_network, locate
+from svd_core.progress import Progress, silent
+from svd_core.tasks.settings import AutoencoderKLSettings
+from svd_core.training.draws import sample_rng
+
+KL_WEIGHT = 1e-6
+PLAUSIBLE_SPREAD = (0.25, 4.0)
+"""Standard deviation of scaled latents: diffusion assumes 1, and 0.18215 left out or applied twice is beyond this."""
+
+
+class WrongLatentScale(ValueError):
+    """The autoencoder's scaling_factor does not bring its latents to about unit variance."""
+
+
+@dataclass(frozen=True)
+class VideoAutoencoder:
+    """AutoencoderKLTemporalDecoder as the trainer uses it. Build it with `load`."""
+
+    model: AutoencoderKLTemporalDecoder
+
+    @classmethod
+    def load(cls, source: str | Path) -> "VideoAutoencoder":
+        """From its folder, a pipeline's folder, or a cached hub id. Raises CheckpointError."""
+        model = load_network(AutoencoderKLTemporalDecoder, locate(source, "vae"))
+        return cls(model.eval().requires_grad_(False))
+
+    @property
+    def scale(self) -> float:
+        """What encoder means are multiplied by to become the latents of diffusion (0.18215 in SVD)."""
+        return float(self.model.config.scaling_factor)
+
+    @property
+    def factor(self) -> int:
+        """Pixels a latent, along each side."""
+        return int(2 ** (len(self.model.config.block_out_channels) - 1))
+
+    @torch.no_grad()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Encoder means (N, C, h, w), not scaled, of images (N, 3, H, W) in [-1, 1], eight at a time."""
+        return torch.cat([self.model.encode(image).latent_dist.mode() for image in images.split(8)])
+
+    @torch.no_grad()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Pixels (B, T, 3, H, W), about [-1, 1], of scaled latents (B, T, C, h, w).
+
+        All frames of a clip at once: the decoder mixes neighbours, so that pieces would come out differently.
+        """
+        frames = latents.shape[1]
+        clips = [self.model.decode(clip / self.scale, num_frames=frames).sample for clip in latents]
+        return torch.stack(clips)
+
+    def check_scale(self, means: torch.Tensor) -> None:
+        """Raise WrongLatentScale unless the scaled encoder means spread about as much as unit variance."""
+        spread = float((means.float() * self.scale).std())
+        low, high = PLAUSIBLE_SPREAD
+        if not low <= spread <= high:
+            raise WrongLatentScale(
+                f"latents have a standard deviation of {spread:.3g} after scaling_factor={self.scale:g}; diffusion "
+                f"expects about 1: {self.scale / spread:.3g} would fit this autoencoder and these clips"
+            )
+
+
+def train_video_autoencoder(
+    settings: AutoencoderKLSettings, clips: torch.Tensor, out: Path, *, progress: Progress = silent
+) -> None:
+    """Train a small autoencoder on clips, uint8 (N, T, 3, H, W), by mean absolute error, and save it under `out`.
+
+    Its scaling_factor is one over the standard deviation of the latents of these clips (Rombach et al. 2022, appendix
+    G), so that diffusion sees unit variance.
+    """
+    torch.manual_seed(settings.seed)
+    model = AutoencoderKLTemporalDecoder(
+        down_block_types=("DownEncoderBlock2D",) * len(settings.block_out_channels),
+        block_out_channels=settings.block_out_channels,
+        latent_channels=settings.latent_channels,
+        layers_per_block=1,
+        force_upcast=False,
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.0, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+    for step in range(settings.steps):
+        rng = sample_rng(settings.seed, "video_autoencoder", step)
+        rows = torch.from_numpy(rng.integers(len(clips), size=settings.batch_size))
+        loss = _reconstruction_loss(model, to_unit_range(clips[rows]), rng)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if step % 20 == 0:
+            progress(step, settings.steps, loss=loss.item())
+    model.eval()
+    means = VideoAutoencoder(model).encode(to_unit_range(clips[:32].flatten(0, 1)))
+    model.register_to_config(scaling_factor=float(1 / means.std()))
+    model.save_pretrained(out)
+
+
+def _reconstruction_loss(
+    model: AutoencoderKLTemporalDecoder, clips: torch.Tensor, rng: np.random.Generator
+) -> torch.Tensor:
+    """Mean absolute error of clips (B, T, 3, H, W) through a sampled latent, and the KL term that bounds it."""
+    latent = model.encode(clips.flatten(0, 1)).latent_dist
+    noise = torch.from_numpy(rng.standard_normal(latent.mean.shape, np.float32))
+    decoded = model.decode(latent.mean + latent.std * noise, num_frames=clips.shape[1]).sample
+    return F.l1_loss(decoded, clips.flatten(0, 1)) + KL_WEIGHT * latent.kl().mean()

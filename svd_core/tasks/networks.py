@@ -1,0 +1,100 @@
+"""The network of each phase: fresh, imported, inflated from an image model, or fitted to another task."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file
+from torch import nn
+
+from svd_core.encoders.conditioners import Conditioners
+from svd_core.models.adaptation import MaskedFrames, adapted
+from svd_core.models.checkpoints import CheckpointError, load_network, locate
+from svd_core.models.inflation import inflate
+from svd_core.models.networks import image_unet
+from svd_core.models.unet import SpatioTemporalUNet
+from svd_core.models.video_autoencoder import VideoAutoencoder
+from svd_core.tasks.batches import TIME_IDS, input_channels
+from svd_core.tasks.settings import TrainingRecipe
+
+
+def next_network(recipe: TrainingRecipe, number: int, out: Path) -> tuple[nn.Module, bool]:
+    """The network that phase `number` trains, and whether it was inflated just now.
+
+    New weights come from torch's global generator. Raises NotInflatable or CheckpointError.
+    """
+    phase = recipe.phases[number]
+    before = _network_before(recipe, number, out)
+    if before.dtype != torch.float32:
+        before = before.float()
+    if phase.task == "images":
+        if not isinstance(before, UNet2DConditionModel):
+            raise CheckpointError(f"phase {phase.name} trains on images, but {recipe.start} holds a video network")
+        return before, False
+    latent = VideoAutoencoder.load(out / "encoders").model.config.latent_channels
+    channels, ids = input_channels(phase.task, latent), TIME_IDS[phase.task]
+    if inflated := isinstance(before, UNet2DConditionModel):
+        video = inflate(
+            before, in_channels=channels, time_ids=ids, time_id_dim=recipe.time_id_dim, num_frames=phase.frames
+        )
+    else:
+        video = adapted(before, in_channels=channels, time_ids=ids)
+    video.register_to_config(num_frames=phase.frames)
+    return (MaskedFrames(video) if phase.task == "frame_interpolation" else video), inflated
+
+
+def _network_before(recipe: TrainingRecipe, number: int, out: Path) -> Any:
+    if number:
+        return load_unet(out / f"{number - 1:02d}-{recipe.phases[number - 1].name}" / "unet")
+    if recipe.start is not None:
+        return load_unet(start_folder(recipe.start))
+    width = Conditioners.load(out / "encoders").dim
+    latent = VideoAutoencoder.load(out / "encoders").model.config.latent_channels
+    return image_unet(recipe.network, channels=latent, text_dim=width, norm_groups=recipe.norm_groups)
+
+
+def start_folder(start: str) -> Path:
+    """The UNet's folder of a pipeline, of a hub id in the cache, or of another training's last phase."""
+    phases = sorted(path.parent for path in Path(start).glob("[0-9][0-9]-*/unet"))
+    return phases[-1] / "unet" if phases else locate(start, "unet")
+
+
+def load_unet(folder: Path) -> UNet2DConditionModel | SpatioTemporalUNet:
+    """An image or a video network in diffusers' format, as its config says which."""
+    name = json.loads((folder / "config.json").read_text()).get("_class_name")
+    if name == "UNet2DConditionModel":
+        image: UNet2DConditionModel = load_network(UNet2DConditionModel, folder)
+        return image
+    video: SpatioTemporalUNet = load_network(SpatioTemporalUNet, folder)
+    return video
+
+
+def load_lora(network: nn.Module, file: Path) -> None:
+    """Add the low-rank weights of a file in diffusers' format. Raises CheckpointError naming those that do not fit."""
+    from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
+
+    from svd_core.models.adaptation import TEMPORAL_ATTENTION
+
+    weights = {name.removeprefix("unet."): value for name, value in load_file(file).items()}
+    ranks = {value.shape[0] for name, value in weights.items() if name.endswith("lora_A.weight")}
+    if len(ranks) != 1:
+        raise CheckpointError(f"{file}: expected low-rank weights of one rank, found ranks {sorted(ranks)}")
+    rank = ranks.pop()
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=TEMPORAL_ATTENTION), network)
+    outcome = set_peft_model_state_dict(network, weights)
+    if outcome.unexpected_keys:
+        raise CheckpointError(f"{file}: no place in this network for {', '.join(outcome.unexpected_keys[:3])}")
+
+
+@torch.no_grad()
+def plain(network: nn.Module) -> SpatioTemporalUNet:
+    """A copy of a network without its low-rank weights, to be saved as a network of its own."""
+    config = {key: value for key, value in network.config.items() if not key.startswith("_")}  # type: ignore[union-attr, operator]
+    weights = {
+        name.replace(".base_layer.", "."): value for name, value in network.state_dict().items() if "lora_" not in name
+    }
+    copy: SpatioTemporalUNet = SpatioTemporalUNet.from_config(config)
+    copy.load_state_dict(weights)
+    return copy

@@ -1,0 +1,154 @@
+"""Sampling and export: against the released pipeline's own code, and in the limits that must hold."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableVideoDiffusionPipeline, UNetSpatioTemporalConditionModel
+from diffusers.loaders import PeftAdapterMixin
+from PIL import Image
+
+from svd_core.tasks.export import NotExportable, export
+from svd_core.tasks.generation import Request, Run, WrongRequest, generate
+from svd_core.tasks.settings import GenerationSettings
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers, NumPy 2
+
+
+class ReadsLora(PeftAdapterMixin, UNetSpatioTemporalConditionModel):
+    """diffusers' video network with diffusers' own reader of LoRA files, which it has for other networks only."""
+
+
+def picture(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
+
+
+def as_input(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("export") / "pipeline"
+    export(trained / "02-image_to_video", out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(trained: Path) -> Run:
+    return Run.load(trained / "02-image_to_video")
+
+
+def test_the_released_pipelines_code_gives_the_same_clip(exported: Path, run: Run) -> None:
+    """The same weights, image and seed: encoder mean, scale, fps - 1, guidance, sigmas and decoder all agree."""
+    pipeline = StableVideoDiffusionPipeline.from_pretrained(exported)
+    pipeline.set_progress_bar_config(disable=True)
+    clip = pipeline(
+        Image.fromarray(picture()),
+        height=16,
+        width=16,
+        num_frames=3,
+        num_inference_steps=4,
+        min_guidance_scale=1.0,
+        max_guidance_scale=3.0,
+        fps=7,
+        motion_bucket_id=127,
+        noise_aug_strength=0.02,
+        generator=torch.Generator().manual_seed(5),
+        output_type="pt",
+    ).frames[0]
+    ours = replace(run, generation=GenerationSettings(steps=4))
+    found = generate(ours, Request(images=as_input(picture()), seed=5))
+    assert found.shape == (3, 3, 16, 16)
+    assert (found / 255 - clip).abs().max() < 1.5 / 255
+    assert clip.std() > 0.05
+
+
+def test_what_is_exported_is_sampled_again(exported: Path, run: Run) -> None:
+    request = Request(images=as_input(picture()), seed=1)
+    assert (generate(Run.load(exported), request).int() - generate(run, request).int()).abs().max() <= 1
+
+
+def test_a_released_folder_has_none_of_our_files_and_is_imported(exported: Path, tmp_path: Path, run: Run) -> None:
+    released = tmp_path / "svd"
+    shutil.copytree(exported, released, ignore=shutil.ignore_patterns("config.json.x", "conditioners.json"))
+    (released / "config.json").unlink()
+    imported = Run.load(released)
+    assert (imported.task, imported.latent_shape[0]) == ("image_to_video", 3)
+    for name, value in run.network.state_dict().items():
+        assert torch.equal(imported.network.state_dict()[name], value)
+    export(released, tmp_path / "again")
+    again = UNetSpatioTemporalConditionModel.from_pretrained(tmp_path / "again" / "unet").state_dict()
+    assert all(torch.equal(again[name], value) for name, value in run.network.state_dict().items())
+
+
+def test_an_existing_folder_is_never_written_over(exported: Path, trained: Path) -> None:
+    with pytest.raises(NotExportable, match="exists already"):
+        export(trained / "02-image_to_video", exported)
+
+
+def test_a_lora_is_exported_beside_the_network_it_belongs_to(trained: Path, tmp_path: Path) -> None:
+    export(trained, tmp_path / "lora")
+    request = Request(images=as_input(picture()))
+    own, again, without = (Run.load(path) for path in (trained, tmp_path / "lora", trained / "02-image_to_video"))
+    assert (generate(own, request).int() - generate(again, request).int()).abs().max() <= 1
+    assert any("lora_B" in name for name, _ in own.network.named_parameters())
+    assert (generate(own, request).int() - generate(without, request).int()).abs().max() > 0
+    stock = ReadsLora.from_pretrained(tmp_path / "lora" / "unet")
+    stock.load_lora_adapter(tmp_path / "lora", weight_name="pytorch_lora_weights.safetensors", prefix="unet")
+    inputs = (torch.randn(1, 3, 8, 8, 8), torch.zeros(1), torch.randn(1, 1, 32), torch.rand(1, 3))
+    with torch.no_grad():
+        torch.testing.assert_close(stock(*inputs).sample, own.network(*inputs).sample, rtol=0, atol=1e-4)
+
+
+def test_zero_guidance_forgets_the_image(run: Run) -> None:
+    without = GenerationSettings(steps=2, guidance="constant", guidance_max=0.0)
+    clips = [generate(replace(run, generation=without), Request(images=as_input(picture(n)))) for n in (0, 1)]
+    assert torch.equal(*clips)
+
+
+def test_the_unconditional_branch_keeps_fps_bucket_and_strength(run: Run) -> None:
+    seen = []
+    handle = run.network.register_forward_pre_hook(lambda module, args: seen.append(args))
+    settings = GenerationSettings(steps=1, fps=9, motion_bucket=40, noise_strength=0.5)
+    generate(replace(run, generation=settings), Request(images=as_input(picture())))
+    handle.remove()
+    x, _, context, ids = seen[0]
+    assert not context[0].any()
+    assert context[1].any()
+    assert not x[0, :, 4:].any()
+    assert x[1, :, 4:].any()
+    assert ids.tolist() == [[8.0, 40.0, 0.5]] * 2
+    assert torch.equal(x[1, 0, 4:], x[1, -1, 4:]), "the first frame's latent stands beside every frame"
+
+
+def test_guidance_of_one_is_the_conditional_branch_alone(run: Run) -> None:
+    request = Request(images=as_input(picture()))
+    calls = []
+    handle = run.network.register_forward_pre_hook(lambda module, args: calls.append(len(args[0])))
+    for scale in (1.0, 1.0 + 1e-6):
+        settings = GenerationSettings(steps=1, guidance="constant", guidance_max=scale)
+        calls.append(generate(replace(run, generation=settings), request))
+    handle.remove()
+    assert (calls[0], calls[2]) == (1, 2)
+    assert (calls[1].int() - calls[3].int()).abs().max() <= 1
+
+
+def test_what_a_task_does_not_take_is_said(trained: Path, run: Run) -> None:
+    text = Run.load(trained / "01-videos")
+    image = as_input(picture())
+    for asked, request, message in (
+        (run, Request(), "image_to_video takes 1 images, got 0"),
+        (run, Request(images=image, prompt="a ring"), "does not read prompts"),
+        (run, Request(images=image, elevation=10.0), "has no elevation"),
+        (text, Request(), "text_to_video needs a prompt"),
+        (text, Request(prompt="a ring", images=image), "text_to_video takes 0 images, got 1"),
+    ):
+        with pytest.raises(WrongRequest, match=message):
+            generate(asked, request)
+    with pytest.raises(ValueError, match="prompt of 30 words"):
+        generate(text, Request(prompt="ring " * 30))
+    assert generate(text, Request(prompt="a ring")).shape == (3, 3, 16, 16)
