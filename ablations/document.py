@@ -137,6 +137,8 @@ def fields_at(model: type[BaseModel], location: Place) -> list[str]:
     """The keys that are valid at `location` inside `model`."""
     parts = iter(location)
     for part in parts:
+        if isinstance(part, int):
+            continue  # in a list of settings
         field = model.model_fields.get(str(part))
         inner = submodel(field.annotation) if field else None
         if field is None or inner is None:

@@ -89,7 +89,7 @@ def _read_images(paths: list[Path]) -> "torch.Tensor | None":
     import cv2
     import torch
 
-    pictures = []
+    pictures: list[Any] = []
     for path in paths:
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
         if picture is None:

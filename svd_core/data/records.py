@@ -103,7 +103,7 @@ class Records(Sequence[Record]):
         path, start = f"{self.root}/{facts['shard']}", facts["offset"]
         payload = self.files.cat_file(path, start=start, end=start + facts["size"])
         try:
-            tensors = load(payload)
+            tensors: dict[str, Any] = load(payload)
             return Record(**{name: tensors[name] for name in TENSORS}, **{name: facts[name] for name in INDEX})
         except Exception as error:  # safetensors' own error, or a tensor that is not there
             raise ValueError(f"{path}: no record of {facts['clip_id']!r} at bytes {start}+{facts['size']}") from error

@@ -9,6 +9,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -41,7 +42,7 @@ class Conditioners:
             if not (folder / part).is_dir():
                 raise MissingEncoder(f"{folder} has no folder {part}/; nothing is downloaded")
         path = folder / "conditioners.json"
-        facts = json.loads(path.read_text()) if path.is_file() else {"text": None}
+        facts: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"text": None}
         toy = BagOfWords(facts["dim"]) if facts["text"] == "toy" else None
         return cls(ClipText.load(folder / "text") if facts["text"] == "clip" else toy, ClipVision.load(folder))
 

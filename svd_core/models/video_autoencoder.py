@@ -112,4 +112,5 @@ def _reconstruction_loss(
     latent = model.encode(clips.flatten(0, 1)).latent_dist
     noise = torch.from_numpy(rng.standard_normal(latent.mean.shape, np.float32))
     decoded = model.decode(latent.mean + latent.std * noise, num_frames=clips.shape[1]).sample
-    return F.l1_loss(decoded, clips.flatten(0, 1)) + KL_WEIGHT * latent.kl().mean()
+    loss: torch.Tensor = F.l1_loss(decoded, clips.flatten(0, 1)) + KL_WEIGHT * latent.kl().mean()
+    return loss

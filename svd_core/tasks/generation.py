@@ -158,7 +158,10 @@ def _guided(
 
     def guided(noisy: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         estimates = denoise(noisy.repeat(len(branches), 1, 1, 1, 1), level.repeat(len(branches)))
-        return estimates if len(branches) == 1 else combine(*estimates.chunk(2), scale)
+        if len(branches) == 1:
+            return estimates
+        unconditional, conditional = estimates.chunk(2)
+        return combine(unconditional, conditional, scale)
 
     return guided
 

@@ -83,7 +83,7 @@ def load_lora(network: nn.Module, file: Path) -> None:
         raise CheckpointError(f"{file}: expected low-rank weights of one rank, found ranks {sorted(ranks)}")
     rank = ranks.pop()
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=TEMPORAL_ATTENTION), network)
-    outcome = set_peft_model_state_dict(network, weights)
+    outcome: Any = set_peft_model_state_dict(network, weights)
     if outcome.unexpected_keys:
         raise CheckpointError(f"{file}: no place in this network for {', '.join(outcome.unexpected_keys[:3])}")
 

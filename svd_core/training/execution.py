@@ -65,7 +65,7 @@ class Execution:
             from torch.nn.parallel import DistributedDataParallel
 
             # attention to a single token has no gradient for its queries and keys
-            return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=True)
+            return DistributedDataParallel(network, find_unused_parameters=True)
         from torch.distributed.fsdp import fully_shard
 
         for child in network.modules():

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -221,7 +222,7 @@ def _save_average(network: nn.Module, folder: Path) -> None:
                 parameter.copy_(average[name])
     if lora := any("lora_" in name for name in average):
         save_file(lora_weights(network), folder / LORA_FILE)
-    unet = network.folded() if isinstance(network, MaskedFrames) else network
+    unet: Any = network.folded() if isinstance(network, MaskedFrames) else network
     half = folder / "unet.half"
     shutil.rmtree(half, ignore_errors=True)
     (plain(unet) if lora else unet).save_pretrained(half)
