@@ -1,5 +1,6 @@
 """The `ablate` command. Each subcommand imports what it needs when it runs, so that `ablate --help` is quick."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -406,6 +407,7 @@ def weights_verify() -> None:
 
 def main() -> None:
     """Entry point: errors that a user can mend are printed without a traceback."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # loading a local folder needs no bar among our lines
     try:
         app()
     except Exception as error:
