@@ -6,6 +6,11 @@ import pytest
 TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The main job's tests, the longest chain, come first, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: "test_main_job" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small random CLIP, saved as the real ones are."""
