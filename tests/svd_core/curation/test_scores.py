@@ -70,6 +70,7 @@ def test_copies_of_another_size_are_duplicates(curated: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_other_settings_score_the_kept_frames_again_without_the_videos(curated: Path, tmp_path: Path) -> None:
     shutil.copytree(curated, tmp_path / "again")
     before = digests(tmp_path / "again")

@@ -25,6 +25,7 @@ def network_files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in folder.glob(name)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [(0, 4), (2, 0)])
 def test_interrupted_in_any_phase_the_result_is_the_same_to_the_bit(
     stops: tuple[int, int], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
