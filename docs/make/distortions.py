@@ -13,10 +13,10 @@ from bench.distortions import DISTORTIONS, Clip, distort
 from bench.features import features
 from bench.metrics import frechet_distance, lpips, motion_smoothness, psnr, ssim, temporal_flicker
 from bench.metrics.dynamic_degree import speeds
-from svd_core.data.real_videos import clips_of, real_videos
+from svd_core.data.real_videos import clips_of
 from svd_core.encoders.weights import fetch
 
-VIDEOS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
+VIDEOS = ("bikes", "bigbuckbunny", "carphone_pristine")
 CLIPS, FRAMES, SIDE = 4, 10, 128
 STRENGTHS = (0.0, 0.1, 0.3, 1.0)
 NAMES = {
@@ -67,8 +67,7 @@ def main() -> None:
     """Measure everything and write the table."""
     for name in ("i3d_k400", "vgg16", "lpips_alex"):
         fetch(name)
-    files = real_videos()
-    clean = np.concatenate([clips_of(files[name], FRAMES, SIDE)[:CLIPS] for name in VIDEOS])
+    clean = np.concatenate([clips_of(fetch(name), FRAMES, SIDE)[:CLIPS] for name in VIDEOS])
     clean_features = {name: features(name, np.rint(clean * 255).astype(np.uint8)) for name in ("i3d_k400", "vgg16")}
     undamaged = measured(clean, clean, clean_features)
     found = {

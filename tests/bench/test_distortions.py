@@ -14,7 +14,7 @@ from bench.metrics import (
     temporal_flicker,
 )
 from bench.metrics.dynamic_degree import dynamic
-from svd_core.data.real_videos import clips_of, real_videos
+from svd_core.data.real_videos import clips_of
 from svd_core.encoders.weights import fetch
 
 pytestmark = pytest.mark.slow
@@ -25,9 +25,8 @@ FRAMES, SIDE = 10, 64
 @pytest.fixture(scope="module")
 def clean():
     """A clip of each of three real videos."""
-    files = real_videos()
-    names = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
-    return np.concatenate([clips_of(files[name], FRAMES, SIDE)[:1] for name in names])
+    names = ("bikes", "bigbuckbunny", "carphone_pristine")
+    return np.concatenate([clips_of(fetch(name), FRAMES, SIDE)[:1] for name in names])
 
 
 @pytest.fixture(scope="module", params=DISTORTIONS)
