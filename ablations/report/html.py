@@ -28,10 +28,14 @@ def table_page(table: Table) -> str:
     return page
 
 
-def environment() -> Environment:
-    """Templates of this folder. Every text is escaped, and a name that is not given is an error."""
+def environment(folder: Path = HERE) -> Environment:
+    """Templates of `folder`, by default this one. Every text is escaped, and a name that is not given is an error."""
     made = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     made.filters.update(duration=duration, share=share, json=compact, breakable=breakable)
     return made

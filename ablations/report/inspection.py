@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from ablations.report.histogram import Cut, Histogram, histogram
+from ablations.report.html import environment
 from ablations.report.previews import Sheet, sheets
 from svd_core.curation.table import SCORES
 
@@ -156,12 +156,10 @@ def _overview(table: pl.LazyFrame) -> dict[str, Any]:
 
 
 def _page(folder: Path, **parts: Any) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(figure=figure, clock=clock)
+    templates = environment()
+    templates.filters.update(figure=figure, clock=clock)
     css = [(HERE / name).read_text(encoding="utf-8") for name in ("page.css", "inspection.css")]
-    page: str = environment.get_template("inspection.html").render(
+    page: str = templates.get_template("inspection.html").render(
         name=folder.resolve().name, css="\n".join(css), **parts
     )
     return page

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from optuna.trial import FrozenTrial, TrialState
 
 from ablations.artifacts import Store
 from ablations.job import code_revision, machine
 from ablations.report.collect import collect
 from ablations.report.findings import Findings
+from ablations.report.html import assets, environment
 from ablations.report.wording import percent
 from ablations.search.figures import draw_search, short
 from ablations.search.journal import counted, journal_path
@@ -32,10 +32,8 @@ def write_search_report(study: Study, journal: optuna.Study, store: Store, out: 
     plots = draw_search(study, journal, weights, out / "figures")
     rows = [row(study, trial) for trial in journal.get_trials() if trial.state != TrialState.WAITING]
     (out / "trials.csv").write_text(as_csv(rows), encoding="utf-8", newline="\n")
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.get_template("report.html").render(
+    template = environment(HERE).get_template("report.html")
+    page: str = template.render(
         study=study,
         name=journal.study_name,
         sentences=sentences(study, journal),
@@ -48,7 +46,7 @@ def write_search_report(study: Study, journal: optuna.Study, store: Store, out: 
         journal=journal_path(study, store).name,
         revision=code_revision(),
         machine=machine(),
-        css=(HERE.parent / "report" / "page.css").read_text(encoding="utf-8"),
+        css=assets()["css"],
     )
     (out / "report.html").write_text(page, encoding="utf-8", newline="\n")
     return out / "report.html"
