@@ -1,0 +1,1 @@
+"""The subcommands of `ablate`, by group. Each imports what it needs when it runs."""
