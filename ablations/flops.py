@@ -12,7 +12,7 @@ def counted(node: Node, graph: Graph) -> float | None:
     settings = node.settings
     if node.stage == "pretrain_images":
         return float(settings["samples"]) * passes(*shape(node, graph, frames=1), video=False, backward=True)
-    if node.stage == "pretrain_videos":
+    if node.stage in ("pretrain_videos", "finetune"):
         return float(settings["samples"]) * passes(*shape(node, graph), video=True, backward=True)
     if node.stage == "sample":
         once = passes(*shape(node, graph), video=True, backward=False)
@@ -25,7 +25,9 @@ def shape(node: Node, graph: Graph, frames: int | None = None) -> tuple[str, int
     above = {graph.nodes[key].stage: graph.nodes[key].settings for key in graph.closure([node.key])}
     network = NetworkSettings.model_validate(dict(above["pretrain_images"]["network"]), strict=False)
     pictures = above.get("curate") or above["images"]
-    side = pictures["resolution"] // above["autoencoder"]["patch"]
+    trained = graph.nodes[node.parents["pretrain_videos"]] if node.stage == "sample" else node
+    latents = graph.nodes[trained.parents.get("encode") or trained.parents["encode_images"]].settings
+    side = (latents.get("resolution") or pictures["resolution"]) // above["autoencoder"]["patch"]
     text = next(settings["text_dim"] for settings in above.values() if "text_dim" in settings)
     return network.model_dump_json(), frames or pictures["frames"], above["autoencoder"]["channels"], side, text
 

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from functools import reduce
 from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, model_validator
@@ -15,6 +14,7 @@ from svd_core.settings import (
     CorpusSettings,
     CurationSettings,
     EncodeSettings,
+    FinetuneSettings,
     ImagePretrainingSettings,
     ImagesSettings,
     ReferenceSettings,
@@ -23,14 +23,19 @@ from svd_core.settings import (
     SubsetSettings,
     ToyClipSettings,
     VideoPretrainingSettings,
+    whole_batches,
 )
 
-SEEDED = ("subset", "pretrain_videos", "sample")
+SEEDED = ("subset", "pretrain_videos", "finetune_subset", "finetune", "sample")
 """Stages whose seed is the run's. Everything before them is shared by all arms and seeds."""
 
 
 class Recipe(Settings):
-    """Settings of every stage, by the stage's name."""
+    """Settings of every stage, by the stage's name. Runs without `finetune` are sampled after `pretrain_videos`.
+
+    `pretraining_resolution`: the side in pixels that `pretrain_videos` sees clips at, where `finetune` sees them whole.
+    `finetune_subset`: the clips that `finetune` sees, instead of `subset`.
+    """
 
     images: ImagesSettings
     corpus: CorpusSettings
@@ -43,6 +48,9 @@ class Recipe(Settings):
     pretrain_images: ImagePretrainingSettings
     subset: SubsetSettings
     pretrain_videos: VideoPretrainingSettings
+    pretraining_resolution: int | None = None
+    finetune_subset: SubsetSettings | None = None
+    finetune: FinetuneSettings | None = None
     sample: SampleSettings
     score: ScoreSettings
 
@@ -55,11 +63,28 @@ class Recipe(Settings):
                 raise ValueError(f"curate.{name} is {ours} but {stage}.{name} is {theirs}; they must be equal")
         return self
 
+    @model_validator(mode="after")
+    def _finetuned(self) -> Self:
+        """What only a second training makes sense of needs one, and it trains on clips of their whole size."""
+        for name in ("pretraining_resolution", "finetune_subset"):
+            if getattr(self, name) is not None and self.finetune is None:
+                raise ValueError(f"{name} needs finetune, the training that follows on other clips")
+        if self.encode.resolution is not None:
+            raise ValueError(
+                "encode.resolution: say pretraining_resolution, for pretrain_videos alone sees smaller clips"
+            )
+        side, whole = self.pretraining_resolution, self.curate.resolution
+        unit = self.autoencoder.patch * 2 ** (len(self.pretrain_images.network.block_out_channels) - 1)
+        sides = [each for each in range(unit, whole, unit) if whole % each == 0]
+        if side not in (None, *sides):
+            raise ValueError(f"pretraining_resolution {side}: clips of {whole} px reduce to {sides}")
+        return self
+
     def with_seed(self, seed: int) -> "Recipe":
         """This recipe for one run. A subset that draws nothing at random is the same for every seed."""
-        draws = {stage: seed for stage in SEEDED if stage != "subset" or self.subset.sample}
-        updates = {stage: getattr(self, stage).model_copy(update={"seed": s}) for stage, s in draws.items()}
-        return self.model_copy(update=updates)
+        stages = {name: getattr(self, name) for name in SEEDED}
+        drawing = {n: s for n, s in stages.items() if s and not (isinstance(s, SubsetSettings) and s.sample is None)}
+        return self.model_copy(update={name: s.model_copy(update={"seed": seed}) for name, s in drawing.items()})
 
 
 class Override(NamedTuple):
@@ -85,6 +110,12 @@ def overrides(document: Document, at: Place, settings: Mapping[str, Any]) -> lis
     return result
 
 
+def sizes(scale: Document, settings: Mapping[str, Any], recipe: Document) -> list[Override]:
+    """A scale's overrides, of the stages that a recipe has: sizing an optional stage must not bring it in."""
+    layers = overrides(scale, ("settings",), settings)
+    return [layer for layer in layers if layer.name.partition(".")[0] in recipe.data]
+
+
 def dotted_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Every setting that can be overridden, from whole stages (`subset`) down to leaves (`subset.keep.motion.min`)."""
     for name, field in model.model_fields.items():
@@ -103,14 +134,15 @@ def absolute(layer: Override, base: Recipe) -> Override:
         return layer
     times = layer.value["times"]
     *parents, leaf = layer.name.split(".")
-    holder = reduce(getattr, parents, base)
-    value = getattr(holder, leaf)
+    holder: Any = base
+    for parent in parents:
+        holder = getattr(holder, parent, None)
+    value = getattr(holder, leaf, None)
     if not is_number(value) or not is_number(times) or times < 0:
         message = f"times multiplies a number by a number, 0 or more; {layer.name} is {value!r}, times is {times!r}"
         raise layer.document.error((*layer.place, "times"), message)
     if isinstance(value, int):
-        unit = getattr(holder, "batch_size", 1) if leaf == "samples" else 1
-        return layer._replace(value=max(1, round(times * value / unit)) * unit)
+        return layer._replace(value=whole_batches(times * value, holder.batch_size if leaf == "samples" else 1))
     return layer._replace(value=times * value)
 
 

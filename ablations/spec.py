@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from ablations.document import Document, Origins, validate
 from ablations.errors import AblateError, nearest
-from ablations.recipe import Override, Recipe, absolute, build, merged, overrides
+from ablations.recipe import Override, Recipe, absolute, build, merged, overrides, sizes
 from bench.settings import METRICS
 from svd_core.settings import Settings
 
@@ -109,7 +109,7 @@ def load(name: str, scale: str = "laptop") -> Spec:
         recipe = Document(find("recipes", file.recipe, document.path.parent))
     except AblateError as error:
         raise document.error(("recipe",), str(error)) from error
-    layers = overrides(scale_document, ("settings",), scale_file.settings)
+    layers = sizes(scale_document, scale_file.settings, recipe)
     metrics = scale_file.metrics or file.metrics
     return Spec(
         name=document.path.stem,

@@ -128,6 +128,14 @@ def pretrain_videos(settings: s.VideoPretrainingSettings, inputs: Inputs, out: P
     run(settings, *folders, previous=inputs.get("previous"), progress=progress)
 
 
+def finetune(settings: s.FinetuneSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Stage III: train a video network further, on clips of its own, or continue a shorter training."""
+    from svd_core.training.stages import finetune as run
+
+    folders = inputs["subset"], inputs["encode"], inputs["pretrain_videos"], out
+    run(settings, *folders, previous=inputs.get("previous"), progress=progress)
+
+
 def sample(settings: s.SampleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Generate clips for the reference set's captions."""
     from svd_core.tasks.text_to_video import sample as run
@@ -172,6 +180,7 @@ STAGES = {
         Stage("reference_features", reference_features),
         Stage("subset", subset),
         Stage("pretrain_videos", pretrain_videos, version=4),
+        Stage("finetune", finetune),
         Stage("sample", sample, version=3),
         Stage("score", score, version=2),
         Stage("score_subset", score_subset),
@@ -203,8 +212,12 @@ def experiment(recipe: Recipe, add: Add, previous: Node | None = None) -> dict[s
     encode = add("encode", recipe.encode, curate=curate, autoencoder=autoencoder)
     subset = add("subset", recipe.subset, curate=curate)
     start = {"pretrain_images": stage_i} if previous is None else {"pretrain_images": stage_i, "previous": previous}
-    videos = add("pretrain_videos", recipe.pretrain_videos, subset=subset, encode=encode, **start)
-    sample = add("sample", recipe.sample, pretrain_videos=videos, autoencoder=autoencoder, reference=reference)
+    smaller = recipe.encode.model_copy(update={"resolution": recipe.pretraining_resolution})
+    first = add("encode", smaller, curate=curate, autoencoder=autoencoder)
+    videos = add("pretrain_videos", recipe.pretrain_videos, subset=subset, encode=first, **start)
+    finetuned = finetunings(recipe, add, curate=curate, subset=subset, encode=encode, pretrain_videos=videos)
+    trained = [videos, *finetuned][-1]
+    sample = add("sample", recipe.sample, pretrain_videos=trained, autoencoder=autoencoder, reference=reference)
     judges = {
         f"features:{encoder}": add(
             "reference_features", ReferenceFeaturesSettings.model_validate({"encoder": encoder}), reference=reference
@@ -218,8 +231,21 @@ def experiment(recipe: Recipe, add: Add, previous: Node | None = None) -> dict[s
         "images": images, "corpus": corpus, "reference": reference, "filter_encoder": filter_encoder, "curate": curate,
         "autoencoder": autoencoder, "encode_images": encode_images, "encode": encode, "pretrain_images": stage_i,
         "subset": subset,
-        "pretrain_videos": videos, "sample": sample, "score": score,
+        "pretrain_videos": videos, **({"finetune": trained} if finetuned else {}), "sample": sample, "score": score,
     }  # fmt: skip
+
+
+def finetunings(recipe: Recipe, add: Add, curate: Node, **parents: Node) -> list[Node]:
+    """The segments of finetuning, each of which continues the one before; none where the recipe has no such stage."""
+    if recipe.finetune is None:
+        return []
+    if recipe.finetune_subset is not None:
+        parents["subset"] = add("subset", recipe.finetune_subset, curate=curate)
+    nodes = []
+    for samples in recipe.finetune.segments:
+        nodes.append(add("finetune", recipe.finetune.model_copy(update={"samples": samples}), **parents))
+        parents["previous"] = nodes[-1]
+    return nodes
 
 
 def segments(recipe: Recipe, samples: Sequence[int], add: Add) -> list[dict[str, Node]]:

@@ -4,7 +4,7 @@ A recipe is one of each; its full values (defaults included) are what a stage's 
 here only if it can change a result. Paths, worker counts and log settings never do.
 """
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -24,10 +24,17 @@ class Settings(BaseModel):
 
 
 class CorpusSettings(Settings):
-    """The embedded corpus `toy_lvd` (source videos of several shots each)."""
+    """The embedded corpus `toy_lvd` (source videos of several shots each).
+
+    `frame_rates`: what sources draw theirs from; null is 7, 8 and 9. From 6 on, a shot of 2 s holds a training window.
+    Null is left out of what fingerprints hash, as the setting is younger than they are.
+    """
 
     sources: int = Field(1000, ge=1)
     seed: int = 0
+    frame_rates: tuple[Annotated[int, Field(ge=6, le=60)], ...] | None = Field(
+        None, min_length=1, exclude_if=lambda rates: rates is None
+    )
 
 
 class ReferenceSettings(Settings):
@@ -126,9 +133,13 @@ class AutoencoderSettings(Settings):
 
 
 class EncodeSettings(Settings):
-    """Latents and text embeddings of every image and clip, computed once."""
+    """Latents and text embeddings of every image and clip, computed once.
+
+    `resolution`: the side in pixels that clips are reduced to before; null (left out of fingerprints) keeps theirs.
+    """
 
     text_dim: int = Field(64, ge=8)
+    resolution: int | None = Field(None, ge=8, exclude_if=lambda resolution: resolution is None)
 
 
 class Percentile(Settings):
@@ -192,11 +203,17 @@ class NetworkSettings(Settings):
     num_attention_heads: tuple[int, ...] = (2, 4)
 
 
+Objective = Literal["continuous", "v", "epsilon"]
+"""EDM's preconditioning over continuous noise levels, or what the network predicts under a discrete schedule."""
+
+
 class TrainingSettings(Settings):
     """What image and video training share. Progress counts samples; the learning rate knows no horizon.
 
     `caption_shares`: how often a sample reads the image, video and merged caption; null is the paper's 0.5, 0.25, 0.25.
-    Null is left out of what fingerprints hash, as the setting is younger than they are.
+    `objective`: `continuous` draws ln sigma ~ N(p_mean, p_std^2), as SVD does; `v` and `epsilon` draw one of Stable
+    Diffusion's 1000 steps, as SD does. Both defaults are left out of what fingerprints hash, as these settings are
+    younger than they are.
     """
 
     samples: int = Field(40_960, ge=1)
@@ -210,6 +227,7 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(0.01, ge=0)
     text_dropout: float = Field(0.1, ge=0, le=1)
     caption_shares: tuple[float, float, float] | None = Field(None, exclude_if=lambda shares: shares is None)
+    objective: Objective = Field("continuous", exclude_if=lambda objective: objective == "continuous")
     seed: int = 0
 
     @field_validator("caption_shares")
@@ -222,7 +240,7 @@ class TrainingSettings(Settings):
     @model_validator(mode="after")
     def _whole_batches(self) -> Self:
         if self.samples % self.batch_size:
-            nearest = max(1, round(self.samples / self.batch_size)) * self.batch_size
+            nearest = whole_batches(self.samples, self.batch_size)
             raise ValueError(f"samples {self.samples} is no multiple of batch_size {self.batch_size}; say {nearest}")
         return self
 
@@ -244,8 +262,34 @@ class VideoPretrainingSettings(TrainingSettings):
     new_layers_lr_scale: float = Field(4.0, gt=0)
 
 
+class FinetuneSettings(VideoPretrainingSettings):
+    """Stage III: from a video network on, with a fresh optimiser.
+
+    `continues`: the share of `samples` after which an earlier segment ends, which this training continues, so that arms
+    scored there and here train it once.
+    """
+
+    continues: float | None = Field(None, gt=0, lt=1, exclude=True)
+
+    @property
+    def segments(self) -> tuple[int, ...]:
+        """Samples seen at the end of every segment, the last of them `samples`; all are whole batches."""
+        if self.continues is None:
+            return (self.samples,)
+        return whole_batches(self.continues * self.samples, self.batch_size), self.samples
+
+
+def whole_batches(samples: float, batch_size: int) -> int:
+    """The nearest number of samples in whole batches, at least one."""
+    return max(1, round(samples / batch_size)) * batch_size
+
+
 class SampleSettings(Settings):
-    """Euler sampling on the EDM sigma grid (Karras et al. 2022, eq. 5) with classifier-free guidance."""
+    """Sampling with classifier-free guidance, by the objective that the run was trained with.
+
+    Continuous: Euler on the EDM sigma grid (Karras et al. 2022, eq. 5); discrete: DDIM in as many steps. `fps`: what
+    every clip is asked for, null (left out of fingerprints) the frame rate of its reference clip.
+    """
 
     clips: int = Field(64, ge=1)
     steps: int = Field(8, ge=1)
@@ -254,5 +298,6 @@ class SampleSettings(Settings):
     rho: float = Field(7.0, gt=0)
     guidance: float = Field(2.0, ge=0)
     motion_bucket: float = Field(127.0, ge=0, le=255)
+    fps: float | None = Field(None, ge=1, exclude_if=lambda fps: fps is None)
     batch_size: int = Field(16, ge=1)
     seed: int = 0

@@ -1,7 +1,7 @@
 """Filling a report's data from the store: what is there, and for what is not, why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -92,28 +92,33 @@ class Tables:
 def arm(name: str, spec: Spec, graph: Graph, store: Store, tables: Tables, times: "Mapping[str, Spent]") -> Arm:
     """One arm with its subset. A subset drawn anew for every seed is described by the first seed's."""
     subset = present(store, graph.runs[name, spec.seeds[0]]["subset"])
-    samples, seconds = spec.arms[name].pretrain_videos.samples, run_seconds(name, spec, graph, times)
+    recipe = spec.arms[name]
+    samples, finetuned = recipe.pretrain_videos.samples, recipe.finetune.samples if recipe.finetune else 0
+    known = Arm(
+        name,
+        spec.overrides[name],
+        samples=samples,
+        finetuned=finetuned,
+        seconds=run_seconds(name, spec, graph, times),
+    )
     if subset is None:
-        return Arm(name, spec.overrides[name], samples=samples, seconds=seconds)
+        return known
     funnel = read_json(subset / "funnel.json")
     kept = pl.read_parquet(subset / "subset.parquet")["clip_id"].to_list()
     quality = tables.quality(kept)
-    return Arm(
-        name,
-        spec.overrides[name],
+    return replace(
+        known,
         kept=len(kept),
         funnel=tuple(FunnelStep(**step) for step in funnel["steps"]),
         precision=quality.get("precision"),
         recall=quality.get("recall"),
-        samples=samples,
-        seconds=seconds,
     )
 
 
 def run(name: str, seed: int, graph: Graph, store: Store) -> Run:
     """One run's scores and files, or why it has none."""
     roles = graph.runs[name, seed]
-    videos = present(store, roles["pretrain_videos"])
+    videos = present(store, roles.get("finetune", roles["pretrain_videos"]))
     log = videos / "metrics.jsonl" if videos else None
     samples = present(store, roles["sample"])
     scored = present(store, roles["score"])
@@ -201,12 +206,14 @@ def notes(spec: Spec) -> tuple[str, ...]:
     """What a reader must know to judge the numbers."""
     stage_i = spec.arms[spec.baseline].pretrain_images
     limits = (spec.limits,) if spec.limits else ()
+    lengths = {(arm.pretrain_videos.samples, arm.finetune and arm.finetune.samples) for arm in spec.arms.values()}
+    equally_long = "All arms train for equally many samples, so a smaller subset is repeated more often."
     return (
         *limits,
         f"Stage I (image pretraining, {stage_i.samples:,} samples of clean images, no frames of clips) has one fixed "
         f"seed, {stage_i.seed}, shared by all arms and seeds: intervals speak of video training and sampling, not of "
         "image pretraining.",
-        "All arms train for equally many samples, so a smaller subset is repeated more often.",
+        *([equally_long] if len(lengths) == 1 else []),
         "Prompts are the captions of held-out clips that no arm trains on; the same seed gives the same prompts, data "
         "order and noise in every arm.",
     )

@@ -56,7 +56,8 @@ class Arm:
     """One variant. `overrides` is its diff to the recipe; `kept` its number of clips, null if that is not known.
 
     `precision` and `recall` are those of the kept clips against the planted truth; `samples` is what one run trains on,
-    `seconds` the process time of all its stages, shared ones included (mean over the seeds that are done).
+    before it is `finetuned` on so many more, `seconds` the process time of all its stages, shared ones included (mean
+    over the seeds that are done).
     """
 
     name: str
@@ -66,6 +67,7 @@ class Arm:
     precision: float | None = None
     recall: float | None = None
     samples: int | None = None
+    finetuned: int = 0
     seconds: float | None = None
 
     @property
@@ -79,7 +81,7 @@ class Run:
     """One arm with one seed. `missing` says why it has no scores; paths are null where nothing was made.
 
     `per_clip` is `per_clip.parquet`, `samples` a folder with `videos.safetensors` and `prompts.json`, `log` the
-    `metrics.jsonl` of video training.
+    `metrics.jsonl` of the last video training.
     """
 
     arm: str

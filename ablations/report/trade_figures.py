@@ -14,6 +14,7 @@ from ablations.report.result import Arm
 from ablations.report.style import shortened
 
 WIDTH = 3.3
+LENGTHS = ("pretrain_videos.samples", "finetune.samples", "finetune.continues")
 
 
 def draw_steps(findings: Findings) -> Figure | None:
@@ -21,24 +22,29 @@ def draw_steps(findings: Findings) -> Figure | None:
     values = findings.values[findings.result.primary]
     groups: dict[str, list[Arm]] = {}
     for arm in findings.result.arms:
-        rest = {name: value for name, value in arm.overrides.items() if name != "pretrain_videos.samples"}
+        rest = {name: value for name, value in arm.overrides.items() if name not in LENGTHS}
         if arm.samples and values[arm.name]:
             groups.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(arm)
-    lines = [arms for arms in groups.values() if len({arm.samples for arm in arms}) > 1]
+    lines = [arms for arms in groups.values() if len({_seen(arm) for arm in arms}) > 1]
     if not lines:
         return None
     figure, panel = _empty(findings)
     for arms in lines:
-        arms.sort(key=lambda arm: arm.samples or 0)
-        style, seen = findings.styles[arms[0].name], [arm.samples or 0 for arm in arms]
+        arms.sort(key=_seen)
+        style, seen = findings.styles[arms[0].name], [_seen(arm) for arm in arms]
         scores = [values[arm.name] for arm in arms]
         panel.plot(seen, [fmean(v) for v in scores], style.line, color=style.colour)
         panel.fill_between(seen, [min(v) for v in scores], [max(v) for v in scores], color=style.colour, alpha=0.18)
         for arm in arms:
             own = findings.styles[arm.name]
-            panel.plot(arm.samples or 0, fmean(values[arm.name]), own.marker, color=own.colour)
+            panel.plot(_seen(arm), fmean(values[arm.name]), own.marker, color=own.colour)
     panel.set_xlabel("training samples")
     return figure
+
+
+def _seen(arm: Arm) -> int:
+    """Samples that one run trains on in all."""
+    return (arm.samples or 0) + arm.finetuned
 
 
 def draw_kept(findings: Findings) -> Figure | None:

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from ablations.document import Document, validate
 from ablations.errors import AblateError, nearest
-from ablations.recipe import Override, Recipe, build, merged, overrides
+from ablations.recipe import Override, Recipe, build, merged, overrides, sizes
 from ablations.search.parameters import Parameter
 from ablations.spec import ScaleFile, find
 from bench.settings import METRICS, SUBSET_METRICS, Direction
@@ -154,7 +154,7 @@ def load(name: str, scale: str = "laptop") -> Study:
         in_process=scale_file.in_process,
         core_seconds=scale_file.core_seconds,
         base=base,
-        layers=overrides(scale_document, ("settings",), scale_file.settings),
+        layers=sizes(scale_document, scale_file.settings, base),
     )
     overrides(document, ("parameters",), file.parameters)  # for its complaints about unknown names
     check_objectives(file, document)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
@@ -49,12 +50,22 @@ def encode_clips(
     clips = read_clip_table(curated)
     batches = []
     for windows in read_windows(curated, clips, batch_size=64):
-        latents = model.encode(to_unit_range(windows.flatten(0, 1)))
+        pixels = to_unit_range(windows.flatten(0, 1))
+        if settings.resolution is not None:
+            pixels = reduced(pixels, settings.resolution)
+        latents = model.encode(pixels)
         batches.append(latents.unflatten(0, windows.shape[:2]).half())
         progress(len(batches) * 64, len(clips))
     tensors = {"latents": torch.cat(batches), "text": _encode_captions(settings, clips).half()}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "latents.safetensors")
     clips.select("clip_id", "fps", "motion").write_parquet(out / "index.parquet")
+
+
+def reduced(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    """Square images (N, 3, H, H) averaged over areas, (N, 3, side, side); the side must divide H."""
+    if pixels.shape[-1] % side:
+        raise ValueError(f"images of side {pixels.shape[-1]} do not reduce to side {side}: it is no divisor")
+    return F.avg_pool2d(pixels, pixels.shape[-1] // side)
 
 
 def encode_images(settings: EncodeSettings, images: Path, autoencoder: Path, out: Path) -> None:

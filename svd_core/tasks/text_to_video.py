@@ -1,6 +1,7 @@
 """Text-to-video: sample a trained run for the reference clips' captions."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,15 @@ import torch
 from safetensors.torch import save_file
 
 from svd_core.data.windows import to_pixels
-from svd_core.diffusion.guidance import combine, constant
-from svd_core.diffusion.preconditioning import Denoiser, denoiser
-from svd_core.diffusion.sampling import edm_sigmas, euler
+from svd_core.diffusion import Denoiser, Network, combine, constant, ddim, denoiser, edm_sigmas, euler
 from svd_core.encoders.text import BagOfWords
 from svd_core.models.autoencoder import PatchAutoencoder
 from svd_core.models.conditioning import added_time_ids
 from svd_core.models.networks import load_video_unet
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.progress import Progress, silent
-from svd_core.settings import SampleSettings
+from svd_core.settings import Objective, SampleSettings
+from svd_core.training.batches import schedule_of
 from svd_core.training.draws import sample_rng
 
 
@@ -46,15 +46,14 @@ def sample(
     config = json.loads((run / "config.json").read_text())
     network, decoder = load_video_unet(run), PatchAutoencoder.load(autoencoder)
     text = BagOfWords(config["text_shape"][-1]).encode([str(clip["prompt"]) for clip in prompts])
-    time_ids = added_time_ids(
-        torch.tensor([float(clip["fps"]) for clip in prompts]), torch.full((len(prompts),), settings.motion_bucket)
-    )
-    shape = tuple(config["latent_shape"])
+    fps = torch.tensor([float(clip["fps"]) if settings.fps is None else settings.fps for clip in prompts])
+    time_ids = added_time_ids(fps, torch.full((len(prompts),), settings.motion_bucket))
+    shape, objective = tuple(config["latent_shape"]), config["settings"].get("objective", "continuous")
     videos = []
     for start in range(0, len(prompts), settings.batch_size):
         rows = range(start, min(start + settings.batch_size, len(prompts)))
         noise = torch.stack([_noise(settings.seed, row, shape) for row in rows])
-        videos.append(_generate(settings, network, decoder, noise, text[rows], time_ids[rows]))
+        videos.append(_generate(settings, objective, network, decoder, noise, text[rows], time_ids[rows]))
         progress(rows.stop, len(prompts))
     save_file({"videos": torch.cat(videos)}, out / "videos.safetensors")
     (out / "prompts.json").write_text(json.dumps(prompts, indent=1) + "\n")
@@ -67,6 +66,7 @@ def _noise(seed: int, index: int, shape: tuple[int, ...]) -> torch.Tensor:
 @torch.inference_mode()
 def _generate(
     settings: SampleSettings,
+    objective: Objective,
     network: SpatioTemporalUNet,
     decoder: PatchAutoencoder,
     noise: torch.Tensor,
@@ -74,23 +74,36 @@ def _generate(
     time_ids: torch.Tensor,
 ) -> torch.Tensor:
     """Noise (B, T, C, h, w) to pixels uint8 (B, T, 3, H, W)."""
-    sigmas = edm_sigmas(settings.steps, sigma_min=settings.sigma_min, sigma_max=settings.sigma_max, rho=settings.rho)
-    latents = euler(guided(network, text, time_ids, constant(settings.guidance, noise.shape[1])), noise, sigmas)
+    conditions = text, time_ids, constant(settings.guidance, noise.shape[1])
+    schedule = schedule_of(objective)
+    if objective == "continuous" or schedule is None:
+        grid = edm_sigmas(settings.steps, sigma_min=settings.sigma_min, sigma_max=settings.sigma_max, rho=settings.rho)
+        latents = euler(guided(network, *conditions), noise, grid)
+    else:
+        predicting = guided(network, *conditions, wrap=lambda raw: raw)
+        latents = ddim(predicting, noise, schedule, target=objective, steps=settings.steps)
     frames = to_pixels(decoder.decode(latents.flatten(0, 1)))
     return frames.reshape(*latents.shape[:2], *frames.shape[1:])
 
 
-def guided(network: SpatioTemporalUNet, text: torch.Tensor, time_ids: torch.Tensor, scale: torch.Tensor) -> Denoiser:
+def guided(
+    network: SpatioTemporalUNet,
+    text: torch.Tensor,
+    time_ids: torch.Tensor,
+    scale: torch.Tensor,
+    wrap: Callable[[Network], Denoiser] = denoiser,
+) -> Denoiser:
     """Denoiser of clips (B, T, ...) under guidance, both branches in one forward.
 
-    The unconditional branch has no text, but keeps fps and motion bucket, as SVD's does.
+    The unconditional branch has no text, but keeps fps and motion bucket, as SVD's does. `wrap`: what is guided, by
+    default the denoiser that the network makes.
     """
     both_texts = torch.cat([torch.zeros_like(text), text])
     both_ids = torch.cat([time_ids, time_ids])
-    both = denoiser(lambda x, c_noise: network(x, c_noise, both_texts, both_ids, return_dict=False)[0])
+    both = wrap(lambda x, level: network(x, level, both_texts, both_ids, return_dict=False)[0])
 
-    def denoise(noisy: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        unconditional, conditional = both(torch.cat([noisy, noisy]), torch.cat([sigma, sigma])).chunk(2)
+    def estimate(noisy: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        unconditional, conditional = both(torch.cat([noisy, noisy]), torch.cat([level, level])).chunk(2)
         return combine(unconditional, conditional, scale)
 
-    return denoise
+    return estimate

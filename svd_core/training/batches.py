@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from svd_core.data.latents import CAPTION_SHARES, EncodedClips
-from svd_core.diffusion.noise import draw_sigma
+from svd_core.diffusion import DiscreteSchedule, draw_sigma
 from svd_core.models.conditioning import added_time_ids, motion_bucket
-from svd_core.settings import TrainingSettings
+from svd_core.settings import Objective, TrainingSettings
 from svd_core.training.draws import row_of_sample, sample_rng
 
-Stage = Literal["pretrain_images", "pretrain_videos"]
+Stage = Literal["pretrain_images", "pretrain_videos", "finetune"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,20 @@ def draw(settings: TrainingSettings, stage: Stage, index: int, shape: tuple[int,
     return Draw(normal, caption, drops_text, frame, torch.from_numpy(noise))
 
 
+def schedule_of(objective: Objective) -> DiscreteSchedule | None:
+    """Stable Diffusion's schedule; None where noise levels are continuous."""
+    return None if objective == "continuous" else DiscreteSchedule.stable_diffusion()
+
+
+def uniform_step(normal: torch.Tensor, steps: int) -> torch.Tensor:
+    """The step 0 .. steps - 1, each equally likely, that standard normal draws stand for: larger ones for more noise.
+
+    The same draw gives noise levels of equal rank under every objective, which pairs arms.
+    """
+    share: torch.Tensor = torch.special.ndtr(normal.double())
+    return (share * steps).long().clamp(max=steps - 1)
+
+
 def draw_batch(settings: TrainingSettings, stage: Stage, clips: EncodedClips, first: int) -> Batch:
     """The samples first .. first + batch_size - 1, counted from the start of training."""
     indices = range(first, first + settings.batch_size)
@@ -74,11 +88,17 @@ def draw_batch(settings: TrainingSettings, stage: Stage, clips: EncodedClips, fi
         clean = torch.stack([clips.latents[row, drawn.frame] for row, drawn in zip(rows, draws, strict=True)])
     else:
         clean = clips.latents[torch.tensor(rows)]
+    normal = torch.tensor([drawn.normal for drawn in draws])
+    schedule = schedule_of(settings.objective)
+    step = None if schedule is None else uniform_step(normal, len(schedule))
     return Batch(
         clean=clean.float(),
         noise=torch.stack([drawn.noise for drawn in draws]),
-        sigma=draw_sigma(torch.tensor([drawn.normal for drawn in draws]), p_mean=settings.p_mean, p_std=settings.p_std),
+        sigma=draw_sigma(normal, p_mean=settings.p_mean, p_std=settings.p_std)
+        if schedule is None
+        else schedule.sigmas[step].float(),
         text=text,
         time_ids=added_time_ids(clips.fps[rows], motion_bucket(clips.motion[rows])),
         clip_ids=[clips.clip_ids[row] for row in rows],
+        step=step,
     )

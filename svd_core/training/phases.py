@@ -25,7 +25,7 @@ from svd_core.data.encoding import encode_records, read_subset_ids
 from svd_core.data.records import ReadAhead, Records, write_records
 from svd_core.data.rendered import render_clips
 from svd_core.data.windows import read_clip_table, read_windows
-from svd_core.diffusion import DiscreteSchedule, discrete_loss, loss
+from svd_core.diffusion import DiscreteSchedule
 from svd_core.encoders.conditioners import Conditioners, make_conditioners
 from svd_core.models.adaptation import MaskedFrames, add_lora, lora_weights, train_only_time_embedding
 from svd_core.models.inflation import is_new
@@ -34,9 +34,9 @@ from svd_core.progress import Progress, silent
 from svd_core.tasks.batches import batch_of
 from svd_core.tasks.networks import next_network, plain
 from svd_core.tasks.settings import Phase, TrainingRecipe
-from svd_core.training.batches import Batch
 from svd_core.training.execution import Execution
 from svd_core.training.loop import train
+from svd_core.training.objectives import objective_of
 from svd_core.training.state import TrainingState
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
@@ -151,8 +151,9 @@ def _run_phase(recipe: TrainingRecipe, number: int, out: Path, execution: Execut
     batches = ReadAhead(
         lambda samples: batch_of(phase, records, samples, schedule).to(execution.device), phase.batch_size
     )
+    objective = objective_of(phase.objective, schedule, video=phase.task != "images")
     try:
-        train(phase, state, objective_of(phase, schedule), batches, folder, execution=execution, progress=progress)
+        train(phase, state, objective, batches, folder, execution=execution, progress=progress)
     finally:
         batches.close()
     if execution.rank == 0:
@@ -180,24 +181,6 @@ def schedule_of(phase: Phase) -> DiscreteSchedule | None:
     if phase.schedule_shift_from is not None:
         schedule = schedule.shifted(phase.schedule_shift_from, min(phase.resolution))
     return schedule.zero_terminal_snr() if phase.zero_terminal_snr else schedule
-
-
-def objective_of(phase: Phase, schedule: DiscreteSchedule | None) -> Callable[[nn.Module, Batch], torch.Tensor]:
-    """Losses (B,) of a batch of the phase under a network."""
-
-    def losses(called: nn.Module, batch: Batch) -> torch.Tensor:
-        conditions = (batch.text,) if phase.task == "images" else (batch.text, batch.time_ids)
-
-        def network(x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-            x = x if batch.concat is None else torch.cat([x, batch.concat], 2)
-            output: torch.Tensor = called(x, level, *conditions, return_dict=False)[0]
-            return output
-
-        if phase.objective == "continuous" or schedule is None or batch.step is None:
-            return loss(network, batch.clean, batch.noise, batch.sigma)
-        return discrete_loss(network, batch.clean, batch.noise, batch.step, schedule=schedule, target=phase.objective)
-
-    return losses
 
 
 def _write_config(recipe: TrainingRecipe, number: int, records: Records, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The two training stages: images first, then videos."""
+"""The training stages: images first, then videos, then finetuning."""
 
 import json
 import shutil
@@ -7,17 +7,16 @@ from pathlib import Path
 import polars as pl
 import torch
 from diffusers import UNet2DConditionModel
-from torch import nn
 
 from svd_core.data.latents import EncodedClips, read_encoded
-from svd_core.diffusion.preconditioning import loss
 from svd_core.models.inflation import inflate, is_new
-from svd_core.models.networks import count_parameters, image_unet, load_image_unet
+from svd_core.models.networks import count_parameters, image_unet, load_image_unet, load_video_unet
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.progress import Progress, silent
-from svd_core.settings import ImagePretrainingSettings, TrainingSettings, VideoPretrainingSettings
-from svd_core.training.batches import Batch, Stage, draw_batch
+from svd_core.settings import FinetuneSettings, ImagePretrainingSettings, TrainingSettings, VideoPretrainingSettings
+from svd_core.training.batches import Batch, Stage, draw_batch, schedule_of
 from svd_core.training.loop import train
+from svd_core.training.objectives import objective_of
 from svd_core.training.state import TrainingState
 
 TIME_IDS = 2
@@ -36,18 +35,9 @@ def pretrain_images(
     torch.manual_seed(settings.seed)
     network = image_unet(settings.network, channels=clips.latents.shape[2], text_dim=clips.text.shape[-1])
 
-    def objective(called: nn.Module, batch: Batch) -> torch.Tensor:
-        return loss(
-            lambda x, c_noise: called(x, c_noise, batch.text, return_dict=False)[0],
-            *(batch.clean, batch.noise, batch.sigma),
-        )
-
-    def batch_at(samples: range) -> Batch:
-        return draw_batch(settings, "pretrain_images", clips, samples.start)
-
     _write_config(settings, "pretrain_images", network, clips, out)
     state = TrainingState.start(network, lr=settings.lr, weight_decay=settings.weight_decay)
-    train(settings, state, objective, batch_at, out, progress=progress)
+    _train(settings, "pretrain_images", state, clips, out, progress)
 
 
 def pretrain_videos(
@@ -65,33 +55,69 @@ def pretrain_videos(
     `previous` is the artifact of a shorter training with otherwise equal settings, to be continued: the result is
     the same to the bit as training from the start. Writes what `pretrain_images` writes.
     """
-    kept = pl.read_parquet(subset / "subset.parquet")["clip_id"].to_list()
-    if not kept:
-        raise ValueError(f"{subset / 'subset.parquet'}: no clip left to train on; loosen the filter")
-    clips = read_encoded(latents).select(kept)
+    clips = _clips(subset, latents)
     torch.manual_seed(settings.seed)
     network = inflate(
         load_image_unet(images), time_ids=TIME_IDS, time_id_dim=TIME_ID_DIM, num_frames=clips.latents.shape[1]
     )
+    _train_video(settings, "pretrain_videos", network, clips, previous, out, progress)
 
-    def objective(called: nn.Module, batch: Batch) -> torch.Tensor:
-        return loss(
-            lambda x, c_noise: called(x, c_noise, batch.text, batch.time_ids, return_dict=False)[0],
-            *(batch.clean, batch.noise, batch.sigma),
-        )
 
-    def batch_at(samples: range) -> Batch:
-        return draw_batch(settings, "pretrain_videos", clips, samples.start)
+def finetune(
+    settings: FinetuneSettings,
+    subset: Path,
+    latents: Path,
+    videos: Path,
+    out: Path,
+    *,
+    previous: Path | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Stage III: train a video training's EMA network further, with a fresh optimiser; its clips may be larger.
 
+    `previous` and what is written are as of `pretrain_videos`.
+    """
+    network = load_video_unet(videos).train().requires_grad_(True)
+    _train_video(settings, "finetune", network, _clips(subset, latents), previous, out, progress)
+
+
+def _clips(subset: Path, latents: Path) -> EncodedClips:
+    """The latents of the subset's clips."""
+    kept = pl.read_parquet(subset / "subset.parquet")["clip_id"].to_list()
+    if not kept:
+        raise ValueError(f"{subset / 'subset.parquet'}: no clip left to train on; loosen the filter")
+    return read_encoded(latents).select(kept)
+
+
+def _train_video(
+    settings: VideoPretrainingSettings,
+    stage: Stage,
+    network: SpatioTemporalUNet,
+    clips: EncodedClips,
+    previous: Path | None,
+    out: Path,
+    progress: Progress,
+) -> None:
     if previous is not None and not (out / "state").exists():
         _continue_segment(previous, out)
-    _write_config(settings, "pretrain_videos", network, clips, out)
+    _write_config(settings, stage, network, clips, out)
     state = TrainingState.start(
         network,
         lr=settings.lr,
         weight_decay=settings.weight_decay,
         lr_scale=lambda name: settings.new_layers_lr_scale if is_new(name) else 1.0,
     )
+    _train(settings, stage, state, clips, out, progress)
+
+
+def _train(
+    settings: TrainingSettings, stage: Stage, state: TrainingState, clips: EncodedClips, out: Path, progress: Progress
+) -> None:
+    objective = objective_of(settings.objective, schedule_of(settings.objective), video=stage != "pretrain_images")
+
+    def batch_at(samples: range) -> Batch:
+        return draw_batch(settings, stage, clips, samples.start)
+
     train(settings, state, objective, batch_at, out, progress=progress)
 
 

@@ -84,3 +84,10 @@ def test_flops_are_counted_on_networks_without_weights(spec, tmp_path):
     assert counted(samples[0], graph) == pytest.approx(
         2 * samples[0].settings["clips"] * samples[0].settings["steps"] * one_clip / 3, rel=0.1
     )
+
+    halves = plan(load("progressive_resolution", "laptop"))
+    small, large = (halves.nodes[halves.runs["progressive", 0][stage]] for stage in ("pretrain_videos", "finetune"))
+    assert counted(small, halves) == pytest.approx(counted(large, halves) / 4, rel=0.1)
+    assert counted(halves.nodes[halves.runs["progressive", 0]["sample"]], halves) == pytest.approx(
+        2 * 64 * 8 * one_clip / 3, rel=0.1
+    )

@@ -117,3 +117,25 @@ def test_the_source_digest_follows_imports():
     found = planning.reachable(["bench.score"])
     assert "svd_core.encoders.i3d" in found
     assert not any(name.startswith("ablations") for name in found)
+
+
+def test_late_arms_continue_what_early_ones_were_scored_after():
+    graph = plan(load("hq_finetuning"))
+    for start in ("image_only", "uncurated", "curated"):
+        early, late = (graph.runs[f"{start}_{when}", 0] for when in ("early", "late"))
+        assert graph.nodes[late["finetune"]].parents["previous"] == early["finetune"]
+        assert graph.nodes[late["sample"]].parents["pretrain_videos"] == late["finetune"]
+        assert early["pretrain_videos"] == late["pretrain_videos"]
+    assert len({graph.nodes[roles["finetune"]].parents["subset"] for roles in graph.runs.values()}) == 1
+    assert graph.runs["curated_late", 0]["finetune"] != graph.runs["curated_late", 1]["finetune"]
+
+
+def test_only_the_first_of_two_phases_sees_smaller_clips():
+    graph = plan(load("progressive_resolution"))
+    roles = graph.runs["progressive", 0]
+    first, second = (
+        graph.nodes[graph.nodes[roles[stage]].parents["encode"]] for stage in ("pretrain_videos", "finetune")
+    )
+    assert first.settings["resolution"] == 16
+    assert "resolution" not in second.settings
+    assert second.key == graph.runs["full", 0]["encode"]

@@ -152,3 +152,25 @@ def test_a_multiple_is_of_what_recipe_and_scale_say(write):
 def test_only_numbers_can_be_multiplied(write, value):
     with pytest.raises(DocumentError, match="times multiplies a number by a number, 0 or more"):
         load(write(GOOD.replace("plain: {}", f"plain: {{{value}}}")))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("finetune_subset: {}", "finetune_subset needs finetune"),
+        ("pretraining_resolution: 16", "pretraining_resolution needs finetune"),
+        ("finetune: {}, pretraining_resolution: 12", r"pretraining_resolution 12: clips of 32 px reduce to \[8, 16\]"),
+        ("encode.resolution: 16", "say pretraining_resolution"),
+        ("finetune.samples: {times: 2}", "finetune.samples is None"),
+        ("finetune.seed: 3", "set by the spec's `seeds`"),
+    ],
+)
+def test_what_needs_another_training_is_refused_without_it(write, setting, words):
+    with pytest.raises(DocumentError, match=words):
+        load(write(GOOD.replace("plain: {}", f"plain: {{{setting}}}")))
+
+
+def test_a_scale_sizes_optional_stages_and_brings_none_in(write):
+    assert load(write(GOOD), "smoke").arms["plain"].finetune is None
+    sized = load(write(GOOD.replace("recipe: text_to_video", "recipe: text_to_video_hq")), "smoke").arms["plain"]
+    assert sized.finetune.samples < load("hq_finetuning").arms["curated_late"].finetune.samples

@@ -34,7 +34,7 @@ def render_corpus(settings: CorpusSettings, out: Path, *, workers: int = 1, prog
     videos.mkdir(parents=True, exist_ok=True)
     for half_written in videos.glob("*.half"):
         half_written.unlink(missing_ok=True)
-    sources = plan_corpus(settings.sources, settings.seed)
+    sources = plan_corpus(settings.sources, settings.seed, settings.frame_rates or FRAME_RATES)
     for done, _ in enumerate(_in_processes(partial(_render_source, videos), sources, workers), start=1):
         progress(done, len(sources))
     half_written = out / "truth.parquet.half"

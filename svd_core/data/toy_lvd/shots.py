@@ -1,7 +1,7 @@
 """From a corpus' seed to every shot's plan, and from a plan to frames. Nothing here touches a file."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,14 +84,14 @@ class Source:
         return spans
 
 
-def plan_corpus(sources: int, seed: int) -> list[Source]:
+def plan_corpus(sources: int, seed: int, frame_rates: Sequence[int] = FRAME_RATES) -> list[Source]:
     """All sources of a corpus. Each defect is in exactly its share of all shots, independently of the others."""
     counts = [int(random_stream(seed, "toy_lvd/shots", i).integers(SHOTS[0], SHOTS[1] + 1)) for i in range(sources)]
     defects = plant_defects(sum(counts), seed)
     plans = []
     for index, count in enumerate(counts):
         rng = random_stream(seed, "toy_lvd/source", index)
-        fps = int(rng.choice(FRAME_RATES))
+        fps = int(rng.choice(frame_rates))
         shots: list[Shot] = []
         for _ in range(count):
             previous = shots[-1].scene if shots else None

@@ -86,6 +86,10 @@ def test_steps_need_arms_that_differ_in_training_alone(ablation: AblationResult)
     assert figure is not None
     (line, *_) = figure.axes[0].lines
     assert list(line.get_xdata()) == [2400, 4800]
+    finetuned = replace(longer, samples=2400, finetuned=600, overrides={**longer.overrides, "finetune.continues": 0.2})
+    figure = drawn("steps", replace(ablation, arms=(*ablation.arms, finetuned), runs=(*ablation.runs, *runs)))
+    assert figure is not None
+    assert list(figure.axes[0].lines[0].get_xdata()) == [2400, 3000]
 
 
 def test_quality_is_set_against_what_is_kept_and_spent(ablation: AblationResult) -> None:

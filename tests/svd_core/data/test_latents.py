@@ -60,3 +60,16 @@ def test_pixels_survive_the_unit_range() -> None:
     pixels = torch.from_numpy(np.arange(256, dtype=np.uint8))
     assert torch.equal(to_pixels(to_unit_range(pixels)), pixels)
     assert to_pixels(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
+
+
+def test_clips_are_averaged_down_before_they_are_encoded(curated: Path, autoencoder: Path, tmp_path: Path) -> None:
+    encode_clips(EncodeSettings(text_dim=8, resolution=8), curated, autoencoder, tmp_path)
+    clips, row = read_encoded(tmp_path), read_clip_table(curated).row(7, named=True)
+    assert clips.latents.shape == (12, 3, 12, 2, 2)
+    window = to_unit_range(torch.from_numpy(read_window(curated / row["shard"], row["offset"], row["size"])))
+    small = window.unflatten(1, (8, 2)).unflatten(3, (8, 2)).mean((2, 4)).permute(0, 3, 1, 2)
+    expected = PatchAutoencoder.load(autoencoder).encode(small)
+    torch.testing.assert_close(clips.latents[7].float(), expected, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="images of side 16 do not reduce to side 12"):
+        encode_clips(EncodeSettings(resolution=12), curated, autoencoder, tmp_path)
+    assert "resolution" not in EncodeSettings().model_dump()

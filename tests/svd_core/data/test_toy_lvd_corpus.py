@@ -286,3 +286,10 @@ def test_the_reference_shares_no_shot_with_the_corpus_even_for_one_seed(plan: li
     layouts = {shot.layout for shot in shots_of(plan)}
     assert not any(toy_lvd_files._reference_shot(0, index).layout in layouts for index in range(300))
     assert math.isclose(len(layouts), len(shots_of(plan)))
+
+
+def test_sources_draw_from_the_frame_rates_that_are_set() -> None:
+    rates = [source.fps for source in plan_corpus(300, 0, (6, 14))]
+    assert min(rates.count(rate) for rate in (6, 14)) > 100 and set(rates) == {6, 14}
+    assert "frame_rates" not in CorpusSettings().model_dump()
+    assert CorpusSettings(frame_rates=(6, 14)).model_dump(mode="json")["frame_rates"] == [6, 14]

@@ -1,13 +1,18 @@
 import json
+import shutil
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from svd_core.data.latents import encode_clips, encode_images
-from svd_core.diffusion.guidance import constant
-from svd_core.models.autoencoder import train_autoencoder
+from svd_core.data.windows import to_pixels
+from svd_core.diffusion import constant, ddim
+from svd_core.encoders.text import BagOfWords
+from svd_core.models.autoencoder import PatchAutoencoder, train_autoencoder
 from svd_core.models.networks import load_video_unet
 from svd_core.settings import (
     AutoencoderSettings,
@@ -18,6 +23,8 @@ from svd_core.settings import (
     VideoPretrainingSettings,
 )
 from svd_core.tasks.text_to_video import guided, sample
+from svd_core.training.batches import schedule_of
+from svd_core.training.draws import sample_rng
 from svd_core.training.stages import pretrain_images, pretrain_videos
 
 TINY = NetworkSettings(block_out_channels=(32,), attention_levels=(False,), num_attention_heads=(2,))
@@ -42,10 +49,10 @@ def made(curated: Path, image_corpus: Path, tmp_path_factory: pytest.TempPathFac
     return root
 
 
-def sampled(made: Path, out: Path, **changes: float) -> torch.Tensor:
+def sampled(made: Path, out: Path, run: str = "run", **changes: float) -> torch.Tensor:
     out.mkdir(exist_ok=True)
     settings = SampleSettings(**{"clips": 5, "steps": 3, "batch_size": 2, **changes})
-    sample(settings, made / "run", made / "autoencoder", made / "reference", out)
+    sample(settings, made / run, made / "autoencoder", made / "reference", out)
     return load_file(out / "videos.safetensors")["videos"]
 
 
@@ -88,3 +95,32 @@ def test_guidance_of_zero_forgets_the_text_but_not_the_micro_conditioning(made: 
 def test_more_clips_than_captions_are_refused(made: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"64 clips to sample, but .*clips.json has 5 captions"):
         sampled(made, tmp_path, clips=64)
+
+
+def test_another_frame_rate_can_be_asked_for(made: Path, tmp_path: Path) -> None:
+    own, same, other = (sampled(made, tmp_path / str(fps), clips=1, fps=fps) for fps in (None, 8.0, 60.0))
+    assert torch.equal(own, same)
+    assert not torch.equal(own, other)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("objective", ["v", "epsilon"])
+def test_runs_of_a_discrete_schedule_are_sampled_by_ddim(
+    made: Path, tmp_path: Path, objective: Literal["v", "epsilon"]
+) -> None:
+    run = made / objective
+    shutil.copytree(made / "run", run)
+    config = json.loads((run / "config.json").read_text())
+    config["settings"]["objective"] = objective
+    (run / "config.json").write_text(json.dumps(config))
+    found = sampled(made, tmp_path, run=objective, clips=1, guidance=1.0)
+
+    network, schedule = load_video_unet(run), schedule_of(objective)
+    assert schedule is not None
+    text, ids = BagOfWords(64).encode(["a moves"]), torch.tensor([[7.0, 127.0]])
+    noise = torch.from_numpy(sample_rng(0, "sample", 0).standard_normal((1, 3, 12, 4, 4), np.float32))
+    latents = ddim(
+        lambda x, step: network(x, step, text, ids, return_dict=False)[0], noise, schedule, target=objective, steps=3
+    )
+    expected = to_pixels(PatchAutoencoder.load(made / "autoencoder").decode(latents[0]))
+    assert (found[0].int() - expected.int()).abs().max() <= 1  # guidance of 1 rounds differently

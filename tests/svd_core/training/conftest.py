@@ -15,10 +15,19 @@ CLIPS = 10
 @pytest.fixture(scope="session")
 def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random latents of ten clips of three frames."""
-    folder = tmp_path_factory.mktemp("latents")
+    return random_latents(tmp_path_factory.mktemp("latents"), side=4)
+
+
+@pytest.fixture(scope="session")
+def larger_latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As many clips of twice the side."""
+    return random_latents(tmp_path_factory.mktemp("larger_latents"), side=8)
+
+
+def random_latents(folder: Path, side: int) -> Path:
     generator = torch.Generator().manual_seed(0)
     tensors = {
-        "latents": torch.randn(CLIPS, 3, 4, 4, 4, generator=generator).half(),
+        "latents": torch.randn(CLIPS, 3, 4, side, side, generator=generator).half(),
         "text": torch.randn(CLIPS, 3, 5, 8, generator=generator).half(),
     }
     save_file(tensors, folder / "latents.safetensors")

@@ -7,7 +7,7 @@ import torch
 from svd_core.data.latents import EncodedClips, read_encoded
 from svd_core.models.conditioning import DEFAULT_BUCKET
 from svd_core.settings import VideoPretrainingSettings
-from svd_core.training.batches import Batch, draw, draw_batch
+from svd_core.training.batches import Batch, draw, draw_batch, schedule_of, uniform_step
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +78,24 @@ def test_no_caption_shares_are_no_part_of_the_settings_that_fingerprints_hash() 
 def test_dropped_text_is_zero(clips: EncodedClips, rate: float, any_text: bool) -> None:
     batch = draw_batch(settings(10, text_dropout=rate), "pretrain_videos", clips, 0)
     assert (batch.text.flatten(1).any(1) == any_text).all()
+
+
+def test_under_a_discrete_schedule_nothing_but_the_noise_level_changes(clips: EncodedClips) -> None:
+    plain, discrete = (draw_batch(settings(10, **o), "pretrain_videos", clips, 0) for o in ({}, {"objective": "v"}))
+    schedule = schedule_of("v")
+    assert schedule is not None and discrete.step is not None and plain.step is None
+    assert torch.equal(discrete.sigma, schedule.sigmas[discrete.step].float())
+    assert torch.equal(discrete.sigma.argsort(), plain.sigma.argsort())  # as noisy as any other, in the same order
+    for name in ("clean", "noise", "text", "time_ids"):
+        assert torch.equal(getattr(plain, name), getattr(discrete, name))
+
+
+def test_every_step_is_equally_likely() -> None:
+    steps = uniform_step(torch.randn(100_000, generator=torch.Generator().manual_seed(0)), 10)
+    assert (torch.bincount(steps) / len(steps)).tolist() == pytest.approx([0.1] * 10, abs=0.004)  # 4 standard errors
+    assert uniform_step(torch.tensor([-40.0, 40.0]), 10).tolist() == [0, 9]
+
+
+def test_the_continuous_objective_is_no_part_of_the_settings_that_fingerprints_hash() -> None:
+    assert "objective" not in settings().model_dump(mode="json")
+    assert settings(objective="epsilon").model_dump(mode="json")["objective"] == "epsilon"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,9 +19,11 @@ from safetensors.torch import load_file
 from svd_core.data.latents import read_encoded
 from svd_core.models.inflation import video_name
 from svd_core.models.networks import load_image_unet, load_video_unet
-from svd_core.settings import VideoPretrainingSettings
+from svd_core.settings import FinetuneSettings, VideoPretrainingSettings
 from svd_core.training import loop, stages
-from svd_core.training.stages import pretrain_videos
+from svd_core.training.batches import draw_batch, schedule_of
+from svd_core.training.objectives import objective_of
+from svd_core.training.stages import finetune, pretrain_videos
 
 
 class Interruption(Exception):
@@ -194,3 +197,42 @@ def test_new_layers_learn_faster(latents: Path, subset: Path, images: Path, tmp_
     new = [value for name, value in after.items() if re.match(r"network\..*temporal_res_block\.conv2\.weight", name)]
     assert old == pytest.approx(1e-4, rel=0.05)
     assert max(value.abs().max().item() for value in new) == pytest.approx(5e-4, rel=0.05), "these start at zero"
+
+
+def test_finetuning_starts_from_the_video_network(run: Path, subset: Path, latents: Path, tmp_path: Path) -> None:
+    still = FinetuneSettings(samples=2, batch_size=2, lr=1e-30)
+    finetune(still, subset, latents, run, tmp_path)
+    before, after = (load_file(folder / "ema.safetensors") for folder in (run, tmp_path))
+    assert after.keys() == before.keys()
+    assert all(torch.allclose(after[name], value, rtol=1e-6, atol=0) for name, value in before.items())
+
+
+def test_finetuning_may_see_larger_clips_and_goes_on_in_segments(
+    run: Path, subset: Path, larger_latents: Path, tmp_path: Path
+) -> None:
+    whole, short, long = (tmp_path / name for name in ("whole", "short", "long"))
+    settings = FinetuneSettings(samples=8, batch_size=2, continues=0.5)
+    assert settings.segments == (4, 8)
+    for out, samples, previous in ((whole, 8, None), (short, 4, None), (long, 8, short)):
+        out.mkdir()
+        segment = settings.model_copy(update={"samples": samples})
+        finetune(segment, subset, larger_latents, run, out, previous=previous)
+    assert contents(long) == contents(whole)
+    config = json.loads((long / "config.json").read_text())
+    assert (config["latent_shape"], "continues" in config["settings"]) == ([3, 4, 8, 8], False)
+
+
+def test_losses_of_predicted_noise_and_of_v_are_those_of_the_schedule(latents: Path) -> None:
+    clips = read_encoded(latents)
+    for objective in ("v", "epsilon"):
+        settings = VideoPretrainingSettings(samples=2, batch_size=2, objective=objective)
+        batch = draw_batch(settings, "pretrain_videos", clips, 0)
+        schedule = schedule_of(settings.objective)
+        assert schedule is not None and batch.step is not None
+        right = schedule.target(batch.clean, batch.noise, batch.step, objective)
+
+        def network(x: torch.Tensor, *args: object, answer: torch.Tensor = right, **kwargs: object) -> tuple[Any]:
+            return (answer + 0.5,)
+
+        losses = objective_of(objective, schedule, video=True)(network, batch)  # type: ignore[arg-type]
+        torch.testing.assert_close(losses, torch.full((2,), 0.25))
