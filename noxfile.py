@@ -74,16 +74,17 @@ def unit(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the promised figures into results/performance, beside their peers: `nox -s bench -- scoring`."""
+    """Measure figures beside their peers: `nox -s bench -- [--compare] [SUITE …]`; --compare keeps the committed ones."""
     environment(session)
-    suites = session.posargs or [path.stem for path in sorted(HERE.glob("bench/performance/*.py")) if has_figures(path)]
-    for suite in suites:
-        measured = Path(session.create_tmp()) / f"{suite}.json"
-        python(
-            session, "-m", "pytest", f"bench/performance/{suite}.py", f"--benchmark-json={measured}", "--timeout=3600"
-        )
-        out = f"results/performance/{suite}.json"
-        python(session, "-m", "bench.performance.record", str(measured), out, f"nox -s bench -- {suite}")
+    named = [word for word in session.posargs if word != "--compare"]
+    for suite in named or [path.stem for path in sorted(HERE.glob("bench/performance/*.py")) if has_figures(path)]:
+        measured = str(Path(session.create_tmp()) / f"{suite}.json")
+        options = (f"--benchmark-json={measured}", "--timeout=3600")
+        python(session, "-m", "pytest", f"bench/performance/{suite}.py", *options)
+        if "--compare" in session.posargs:
+            python(session, "-m", "bench.performance.record", "compare", measured, suite)
+        else:
+            python(session, "-m", "bench.performance.record", "record", measured, suite, f"nox -s bench -- {suite}")
 
 
 def has_figures(path: Path) -> bool:

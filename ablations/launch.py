@@ -85,9 +85,10 @@ class LocalLaunch:
         self.executor = submitit.LocalExecutor(folder=store.folder("jobs") / "%j")
         self.executor.update_parameters(timeout_min=TIMEOUT_MIN, stderr_to_stdout=True)
         self.running: list[Running] = []
+        self.children = graph.children()
         self.remaining: dict[str, float] = {}
         for key in reversed(ordered(graph)):
-            after = max((self.remaining[child] for child in graph.children(key)), default=0.0)
+            after = max((self.remaining[child] for child in self.children[key]), default=0.0)
             stage = graph.nodes[key].stage
             shared_by = cluster.cores if stage in cluster.all_cores else 1
             self.remaining[key] = seconds.get(stage, 1.0) / shared_by + after
@@ -143,7 +144,7 @@ class LocalLaunch:
         """The stage and, as long as one alone becomes possible by it, what follows it on its longest path."""
         chain = [key]
         while self.graph.nodes[chain[-1]].stage not in self.cluster.all_cores:
-            children = [c for c in self.graph.children(chain[-1]) if self._possible(c, tuple(chain))]
+            children = [c for c in self.children[chain[-1]] if self._possible(c, tuple(chain))]
             narrow = [c for c in children if self.graph.nodes[c].stage not in self.cluster.all_cores]
             if not narrow:
                 break

@@ -35,9 +35,13 @@ class Graph:
         node = Node(stage, values, keys, fingerprint(stage, values, keys))
         return self.nodes.setdefault(node.key, node)
 
-    def children(self, key: str) -> list[str]:
-        """The stages that read this one's artifact."""
-        return [child.key for child in self.nodes.values() if key in child.parents.values()]
+    def children(self) -> dict[str, list[str]]:
+        """For every stage those that read its artifact."""
+        readers: dict[str, list[str]] = {key: [] for key in self.nodes}
+        for child in self.nodes.values():
+            for parent in dict.fromkeys(child.parents.values()):
+                readers[parent].append(child.key)
+        return readers
 
     def closure(self, keys: Iterable[str]) -> set[str]:
         """The given stages and everything they are made from."""

@@ -68,8 +68,7 @@ class Row:
 
 def standing(graph: Graph, store: Store) -> list[Row]:
     """A row for every stage of the graph, parents first."""
-    users = users_of(graph)
-    return [row(key, graph.nodes[key].stage, described(users[key], graph), store) for key in graph.nodes]
+    return [row(key, graph.nodes[key].stage, runs, store) for key, runs in served(graph).items()]
 
 
 def row(key: str, stage: str, runs: str, store: Store) -> Row:
@@ -90,22 +89,20 @@ def row(key: str, stage: str, runs: str, store: Store) -> Row:
     return Row(key, stage, runs, state, figures=figures, spent_s=status["spent_s"], gpu_s=gpu_s, **facts)
 
 
-def users_of(graph: Graph) -> dict[str, list[tuple[str, int]]]:
-    """For every stage the runs that it belongs to."""
+def served(graph: Graph) -> dict[str, str]:
+    """For every stage the runs that it belongs to, in words."""
     users: dict[str, list[tuple[str, int]]] = {key: [] for key in graph.nodes}
     for run, roles in graph.runs.items():
         for key in graph.closure(roles.values()):
             users[key].append(run)
-    return users
+    every = sorted({seed for _, seed in graph.runs})
+    return {key: "all arms" if len(runs) == len(graph.runs) else described(runs, every) for key, runs in users.items()}
 
 
-def described(runs: list[tuple[str, int]], graph: Graph) -> str:
-    """The runs of a stage in words: the arms it serves and, where it is not for all of them, the seed."""
-    if len(runs) == len(graph.runs):
-        return "all arms"
+def described(runs: list[tuple[str, int]], every: list[int]) -> str:
+    """Some runs by their arms and, where these are not there with `every` seed, the seeds."""
     arms = ", ".join(dict.fromkeys(arm for arm, _ in runs))
     seeds = sorted({seed for _, seed in runs})
-    every = sorted({seed for _, seed in graph.runs})
     return arms if seeds == every else f"{arms} · seed {', '.join(map(str, seeds))}"
 
 
@@ -158,7 +155,7 @@ class LiveView:
 
     def __init__(self, graph: Graph, store: Store, expected: Mapping[str, float], cores: int, console: Console) -> None:
         self.graph, self.store, self.expected, self.cores, self.console = graph, store, expected, cores, console
-        self.users = users_of(graph)
+        self.runs = served(graph)
         self.seen: dict[str, str] = {row.key: row.state for row in standing(graph, store)}
         self.done = {key for key, state in self.seen.items() if state == "done"}
         self.live: Live | None = None
@@ -204,7 +201,7 @@ class LiveView:
         rows = []
         for key, node in self.graph.nodes.items():
             if key not in self.done:
-                entry = row(key, node.stage, described(self.users[key], self.graph), self.store)
+                entry = row(key, node.stage, self.runs[key], self.store)
                 rows.append(entry)
                 if entry.state == "done":
                     self.done.add(key)

@@ -9,7 +9,7 @@ from ablations.artifacts import Store
 from ablations.errors import AblateError
 from ablations.plan import Graph, plan
 from ablations.spec import load
-from ablations.status import described, users_of
+from ablations.status import served
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -22,8 +22,7 @@ class Curves:
     """One TensorBoard run for every training stage of a graph, written once more from its start."""
 
     def __init__(self, graph: Graph, store: Store, folder: Path) -> None:
-        users = users_of(graph)
-        self.names = {key: f"{node.stage} {described(users[key], graph)}" for key, node in graph.nodes.items()}
+        self.names = {key: f"{graph.nodes[key].stage} {runs}" for key, runs in served(graph).items()}
         self.store, self.folder = store, folder
         self.writers: dict[str, SummaryWriter] = {}
         self.written: dict[str, int] = {}
