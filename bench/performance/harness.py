@@ -131,7 +131,8 @@ def test_a_hundred_trivial_arms(benchmark: Any, tmp_path: Path) -> None:
     curated, turns = tmp_path / "curated", iter(range(1_000))
     curated.mkdir()
     table = {name: [n / 100 for n in range(100)] for name in ("motion", "text_area", "aesthetics", "alignment")}
-    pl.DataFrame({"clip_id": [str(n) for n in range(100)], **table}).write_parquet(curated / "clips.parquet")
+    ids = {"clip_id": [str(n) for n in range(100)], "error": [None] * 100}
+    pl.DataFrame({**ids, **table}, schema_overrides={"error": pl.String}).write_parquet(curated / "clips.parquet")
     arms = [SubsetSettings(keep=Keep(motion=Percentile(drop_lowest=n / 200))) for n in range(TRIVIAL_ARMS)]
 
     def ours() -> None:
