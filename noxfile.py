@@ -74,7 +74,7 @@ def unit(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure figures beside their peers: `nox -s bench -- [--compare] [SUITE …]`; --compare keeps the committed ones."""
+    """Measure figures beside their peers: `nox -s bench -- [--compare] [SUITE …]`; --compare replaces none."""
     environment(session)
     named = [word for word in session.posargs if word != "--compare"]
     for suite in named or [path.stem for path in sorted(HERE.glob("bench/performance/*.py")) if has_figures(path)]:
