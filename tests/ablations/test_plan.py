@@ -128,6 +128,7 @@ def test_late_arms_continue_what_early_ones_were_scored_after():
         assert early["pretrain_videos"] == late["pretrain_videos"]
     assert len({graph.nodes[roles["finetune"]].parents["subset"] for roles in graph.runs.values()}) == 1
     assert graph.runs["curated_late", 0]["finetune"] != graph.runs["curated_late", 1]["finetune"]
+    assert set(plan(load("hq_finetuning_early")).nodes) < set(graph.nodes)
 
 
 def test_only_the_first_of_two_phases_sees_smaller_clips():
