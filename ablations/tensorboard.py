@@ -1,9 +1,10 @@
-"""Training curves for TensorBoard while an ablation runs: the lines that training writes, followed from outside."""
+"""Training curves for TensorBoard while an ablation or a training runs: the files that it writes, followed."""
 
 import json
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ablations.artifacts import Store
 from ablations.errors import AblateError
@@ -14,58 +15,118 @@ from ablations.status import served
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-LINES = "metrics.jsonl"
 POLL_S = 2.0
+
+
+class Curve:
+    """One training as one run of TensorBoard: its lines and sample grids, each once, though resuming repeats some."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.writer: SummaryWriter | None = None
+        self.written: dict[str, int] = {}
+
+    def follow(self, training: Path) -> None:
+        """Write what is new under the folder of a training."""
+        for path in (training / "metrics.jsonl", training / "timing.jsonl"):
+            for text in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else ():
+                line = json.loads(text) if text.endswith("\n") else {}  # else it is still being written
+                if self._new(path.name, line.pop("samples", -1)):
+                    for name, value in _scalars(line):
+                        self._open().add_scalar(name, value, self.written[path.name])
+        for path in sorted((training / "samples").glob("*.png")):
+            if self._new("samples", int(path.stem)):
+                self._open().add_image("samples", _picture(path), int(path.stem), dataformats="HWC")
+        if self.writer is not None:
+            self.writer.flush()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self.writer is not None:
+            self.writer.close()
+
+    def _new(self, kind: str, samples: int) -> bool:
+        if samples <= self.written.get(kind, -1):
+            return False
+        self.written[kind] = samples
+        return True
+
+    def _open(self) -> "SummaryWriter":
+        if self.writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(self.folder), purge_step=0)
+        return self.writer
+
+
+def _scalars(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The numbers of a line; those of a mapping within it, such as loss_by_sigma, below its name."""
+    for name, value in line.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}/{part}", number) for part, number in _scalars(value))
+        elif value is not None:
+            yield name, value
+
+
+def _picture(path: Path) -> Any:
+    import numpy as np
+    from PIL import Image
+
+    return np.asarray(Image.open(path))
 
 
 class Curves:
     """One TensorBoard run for every training stage of a graph, written once more from its start."""
 
     def __init__(self, graph: Graph, store: Store, folder: Path) -> None:
-        self.names = {key: f"{graph.nodes[key].stage} {runs}" for key, runs in served(graph).items()}
-        self.store, self.folder = store, folder
-        self.writers: dict[str, SummaryWriter] = {}
-        self.written: dict[str, int] = {}
+        self.store, self.curves = store, {}
+        for key, runs in served(graph).items():
+            name = f"{graph.nodes[key].stage} {runs}"
+            self.curves[key] = Curve(folder / "".join(c if c.isalnum() or c in "-_." else "-" for c in name))
 
     def follow(self) -> bool:
         """Write the lines that are new; whether every stage is done."""
-        for key in self.names:
-            path = next((p for p in (self.store.artifact(key) / LINES, self._unfinished(key)) if p.exists()), None)
-            for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if path else ():
-                if line.endswith("\n"):  # else it is still being written
-                    self._write(key, json.loads(line))
-        return all(self.store.has(key) for key in self.names)
-
-    def _unfinished(self, key: str) -> Path:
-        return self.store.root / "work" / key / LINES
-
-    def _write(self, key: str, line: dict[str, float]) -> None:
-        """A line at the samples that it was written at; training that was resumed repeats lines, which are equal."""
-        samples = int(line.pop("samples"))
-        if samples <= self.written.get(key, -1):
-            return
-        if key not in self.writers:
-            from torch.utils.tensorboard import SummaryWriter
-
-            name = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.names[key])
-            self.writers[key] = SummaryWriter(str(self.folder / name), purge_step=0)
-        for name, value in line.items():
-            self.writers[key].add_scalar(name, value, samples)
-        self.written[key] = samples
-        self.writers[key].flush()
+        for key, curve in self.curves.items():
+            done = self.store.artifact(key)
+            curve.follow(done if done.exists() else self.store.root / "work" / key)
+        return all(self.store.has(key) for key in self.curves)
 
     def close(self) -> None:
         """Let go of the files."""
-        for writer in self.writers.values():
-            writer.close()
+        for curve in self.curves.values():
+            curve.close()
 
 
-def follow(name: str, scale: str, folder: Path) -> None:
-    """Write event files for TensorBoard into `folder` until all stages of a spec are done, or interrupted."""
+class PhaseCurves:
+    """One TensorBoard run for every phase of a training, by the names of their folders."""
+
+    def __init__(self, run: Path, folder: Path) -> None:
+        self.run, self.folder = run, folder
+        self.curves: dict[str, Curve] = {}
+
+    def follow(self) -> None:
+        """Write what is new."""
+        for phase in sorted(self.run.glob("[0-9][0-9]-*")):
+            self.curves.setdefault(phase.name, Curve(self.folder / phase.name)).follow(phase)
+
+    def close(self) -> None:
+        """Write the rest and let go of the files."""
+        self.follow()
+        for curve in self.curves.values():
+            curve.close()
+
+
+def check_installed() -> None:
+    """Raise AblateError where TensorBoard is missing."""
     try:
         import tensorboard  # noqa: F401
     except ImportError as error:
         raise AblateError("TensorBoard is not installed: pip install tensorboard") from error
+
+
+def follow(name: str, scale: str, folder: Path) -> None:
+    """Write event files for TensorBoard into `folder` until all stages of a spec are done, or interrupted."""
+    check_installed()
     curves = Curves(plan(load(name, scale)), Store(), folder)
     try:
         while not curves.follow():

@@ -1,7 +1,8 @@
 """The commands over one training: train, sample, export."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from ablations.document import Document, validate
 from ablations.errors import AblateError, nearest
+from ablations.tensorboard import PhaseCurves, check_installed
 from svd_core.progress import Progress
 from svd_core.tasks.settings import TrainingRecipe
 
@@ -44,16 +46,23 @@ def load_recipe(name: str, folders: list[str], start: str | None) -> TrainingRec
     return validate(TrainingRecipe, data, {(): (document, ())})
 
 
-def train(name: str, out: Path, folders: list[str], start: str | None) -> None:
-    """Run or continue a training under `out`."""
+def train(name: str, out: Path, folders: list[str], start: str | None, curves: Path | None) -> None:
+    """Run or continue a training under `out`; `curves` is a folder for TensorBoard."""
     recipe = load_recipe(name, folders, start)
     _check_folders(recipe)
+    if curves is not None:
+        check_installed()
     from svd_core.training.execution import Execution
     from svd_core.training.phases import run_training
 
     execution = Execution.from_environment(recipe.execution)
-    with _mendable():
-        run_training(recipe, out, execution, _listener if execution.rank == 0 else _silent)
+    with _mendable(), contextlib.ExitStack() as ending:
+        tell = _listener if execution.rank == 0 else _silent
+        if curves is not None and execution.rank == 0:
+            written = PhaseCurves(out, curves)
+            ending.callback(written.close)
+            tell = partial(_listener, then=written.follow)
+        run_training(recipe, out, execution, tell)
     console.print(f"{out}: trained; sample it with: ablate sample {out} --out FOLDER", highlight=False)
 
 
@@ -119,14 +128,15 @@ def _check_folders(recipe: TrainingRecipe) -> None:
             )
 
 
-def _listener(name: str) -> Progress:
-    """Tell of a piece of work in lines: it may take minutes or weeks."""
+def _listener(name: str, then: Callable[[], None] = lambda: None) -> Progress:
+    """Tell of a piece of work in lines: it may take minutes or weeks. then: what to do after each."""
     console.print(name, highlight=False)
 
     def tell(done: int, total: int, **figures: float) -> None:
         words = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
         if words or done == total:
             console.print(f"  {done}/{total} {words}", highlight=False)
+        then()
 
     return tell
 

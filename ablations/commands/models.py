@@ -14,11 +14,12 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder; the same command again continues.")],
     data: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER: read these curated clips instead.")] = None,
     start: Annotated[str | None, typer.Option(help="Weights to start from: a folder, a run, a cached hub id.")] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's curves and sample grids.")] = None,
 ) -> None:
     """Train a model of any task, phase by phase; under torchrun on many processes."""
     from ablations.training import train as run
 
-    run(training, out, data or [], start)
+    run(training, out, data or [], start, tensorboard)
 
 
 @app.command()

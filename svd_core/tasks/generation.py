@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from svd_core.data.encoding import resized
 from svd_core.data.windows import to_pixels
@@ -127,22 +128,27 @@ def generate(run: Run, request: Request) -> torch.Tensor:
     frames = frames if request.frames is None else request.frames
     conditions = _conditions(run, request, frames, draws)
     noise = torch.randn((1, frames, *size), generator=draws)
-    settings = run.generation
-    scale = SCALES[settings.guidance](settings.guidance_min, settings.guidance_max, frames)
-    schedule = None if run.phase is None else schedule_of(run.phase)
-    if run.phase is None or run.phase.objective == "continuous" or schedule is None:
-        sigmas = edm_sigmas(
-            settings.steps, sigma_min=settings.sigma_min, sigma_max=settings.sigma_max, rho=settings.rho
-        )
-        latents = euler(_guided(run.network, conditions, scale, denoiser), noise, sigmas)
-    else:
-        network = _guided(run.network, conditions, scale, lambda network: network)
-        latents = ddim(network, noise, schedule, target=run.phase.objective, steps=settings.steps)
+    latents = solved(run.network, conditions, noise, run.generation, run.phase)
     return to_pixels(run.autoencoder.decode(latents)[0])
 
 
+def solved(
+    network: nn.Module, given: Conditions, noise: torch.Tensor, settings: GenerationSettings, phase: Phase | None
+) -> torch.Tensor:
+    """Latents of one clip from unit noise, both (1, T, C, h, w). phase: what the network was trained for, if known."""
+    scale = SCALES[settings.guidance](settings.guidance_min, settings.guidance_max, noise.shape[1]).to(noise.device)
+    schedule = None if phase is None else schedule_of(phase)
+    if phase is None or phase.objective == "continuous" or schedule is None:
+        sigmas = edm_sigmas(
+            settings.steps, sigma_min=settings.sigma_min, sigma_max=settings.sigma_max, rho=settings.rho
+        )
+        return euler(_guided(network, given, scale, denoiser), noise, sigmas)
+    raw = _guided(network, given, scale, lambda network: network)
+    return ddim(raw, noise, schedule, target=phase.objective, steps=settings.steps)
+
+
 def _guided(
-    network: SpatioTemporalUNet, given: Conditions, scale: torch.Tensor, wrap: Callable[[Network], Denoiser]
+    network: nn.Module, given: Conditions, scale: torch.Tensor, wrap: Callable[[Network], Denoiser]
 ) -> Denoiser:
     """Both branches in one forward; with no weight on the unconditional one (scale 1 for every frame) only one."""
     branches = [given] if bool((scale == 1).all()) else [given.unconditional, given]

@@ -122,12 +122,23 @@ class Phase(Settings):
 
 
 class ExecutionSettings(Settings):
-    """Resources: they change rounding, never what is learnt from which sample. micro_batch is per process."""
+    """Resources: they change rounding, never what is learnt from which sample. micro_batch is per process.
+
+    checkpointing: recompute activations in the backward pass. compiled: compile the repeated blocks of the network.
+    """
 
     micro_batch: int | None = Field(None, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     checkpointing: bool = False
+    compiled: bool = False
     strategy: Literal["ddp", "fsdp"] = "ddp"
+
+
+class WatchSettings(Settings):
+    """What is recorded of a training beside what it makes. grid_every: steps between sample grids of so many clips."""
+
+    grid_every: int | None = Field(None, ge=1)
+    grid_clips: int = Field(4, ge=1)
 
 
 class GenerationSettings(Settings):
@@ -163,6 +174,7 @@ class TrainingRecipe(Settings):
     data: dict[str, ClipsSettings]
     phases: tuple[Phase, ...] = Field(min_length=1)
     execution: ExecutionSettings = ExecutionSettings()
+    watch: WatchSettings = WatchSettings()
     generation: GenerationSettings = GenerationSettings()
 
     @model_validator(mode="after")

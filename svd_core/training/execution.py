@@ -32,6 +32,7 @@ class Execution:
     strategy: "ddp" keeps the whole network in every process, "fsdp" a share of each tensor (FSDP2). micro_batch:
     samples that go through the network at once, by default a process's whole share of a step. precision: of the
     forward pass; weights, gradients and losses are float32. checkpointing: recompute activations in the backward pass.
+    compiled: compile the blocks that a network repeats, each shape of them once.
     """
 
     rank: int = 0
@@ -40,6 +41,7 @@ class Execution:
     micro_batch: int | None = None
     precision: torch.dtype = torch.float32
     checkpointing: bool = False
+    compiled: bool = False
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @classmethod
@@ -53,12 +55,15 @@ class Execution:
         if world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if cuda else "gloo")
         precision = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
-        return cls(rank, world, settings.strategy, settings.micro_batch, precision, settings.checkpointing, device)
+        how = (settings.micro_batch, precision, settings.checkpointing, settings.compiled)
+        return cls(rank, world, settings.strategy, *how, device)
 
     def wrapped(self, network: nn.Module) -> nn.Module:
         """The network as it is called in training. FSDP shards the parameters in place: build the optimiser after."""
         if self.checkpointing:
             network.enable_gradient_checkpointing()  # type: ignore[operator]
+        if self.compiled:
+            compile_blocks(network)
         if self.world == 1:
             return network
         if self.strategy == "ddp":
@@ -145,6 +150,18 @@ SHARDED_BLOCKS = frozenset(
     ]
 )
 """Modules that FSDP gathers one after the other."""
+
+
+COMPILED_BLOCKS = frozenset(["BasicTransformerBlock", "TemporalBasicTransformerBlock", "ResnetBlock2D", "ResBlock"])
+"""Modules that networks of either kind repeat. ResBlock holds a ResnetBlock2D, which its own graph takes in."""
+COMPILER = "inductor"
+
+
+def compile_blocks(network: nn.Module) -> None:
+    """Compile each repeated block by itself: what is alike is compiled once, in a fraction of the whole's time."""
+    for module in network.modules():
+        if type(module).__name__ in COMPILED_BLOCKS:
+            module.compile(backend=COMPILER, dynamic=False)
 
 
 def whole(value: torch.Tensor) -> torch.Tensor:

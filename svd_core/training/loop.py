@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,8 @@ from svd_core.training.state import LOG_SIGMA_EDGES, TrainingState, checkpoints,
 
 STEPS_PER_LINE = 25
 CHECKPOINT_EVERY_S = 20.0
+CHECKPOINT_SHARE = 0.02
+"""Of the time, at most, goes into checkpoints: large ones come less often."""
 
 
 class NonFiniteLoss(RuntimeError):
@@ -42,6 +44,16 @@ class LoopSettings(Protocol):
     def clip_grad_norm(self) -> float: ...
 
 
+class Watch(Protocol):
+    """Looks on, in every process, and changes nothing."""
+
+    def begin(self, state: TrainingState) -> None:
+        """The first step from here, or the first after an interruption, is next."""
+
+    def line(self, state: TrainingState) -> Mapping[str, float]:
+        """A line of metrics was written; returns further figures for whoever listens to the progress."""
+
+
 def train(
     settings: LoopSettings,
     state: TrainingState,
@@ -51,12 +63,14 @@ def train(
     *,
     execution: Execution | None = None,
     progress: Progress = silent,
+    watch: Watch | None = None,
     checkpoint_every_s: float | None = None,
 ) -> None:
     """Train until `settings.samples` samples were seen, from the newest checkpoint under `out/state` if there is one.
 
     Writes `metrics.jsonl` (loss, gradient norm and loss by noise level, means over 25 steps), checkpoints in `state/`
-    every `checkpoint_every_s` seconds (by default 20), and at the end `ema.safetensors` and the last checkpoint.
+    every `checkpoint_every_s` seconds (by default 20, or more where one takes long; 0 is after every step), and at the
+    end `ema.safetensors` and the last checkpoint.
     Neither interruptions nor the interval change any of these, and a run may continue on another number of processes.
     Raises NonFiniteLoss naming the batch's clips; the last checkpoint stays. Raises
     Interrupted, with a checkpoint of this very step, when any process is asked to stop.
@@ -67,19 +81,24 @@ def train(
     execution.wait()
     if execution.rank == 0:
         _truncate(out / "metrics.jsonl", state.metrics_bytes)
-    saved = time.monotonic()
+    if watch is not None:
+        watch.begin(state)
+    due_at = time.monotonic() + interval
     while state.samples < settings.samples:
         if execution.any(interruption.requested()):
             state.save(out / "state", execution)
             raise interruption.Interrupted(f"asked to stop after {state.samples} of {settings.samples} samples")
-        due = _step(settings, state, objective, batch_at, execution, due=time.monotonic() - saved >= interval)
+        due = _step(settings, state, objective, batch_at, execution, due=time.monotonic() >= due_at)
         state.update_ema(settings.ema)
         if len(state.pending) == STEPS_PER_LINE:
             figures = _write_line(state, out / "metrics.jsonl", execution)
-            progress(state.samples, settings.samples, **figures)
+            more = {} if watch is None else watch.line(state)
+            progress(state.samples, settings.samples, **figures, **more)
         if due:
+            started = time.monotonic()
             state.save(out / "state", execution)
             saved = time.monotonic()
+            due_at = saved + (interval and max(interval, (saved - started) / CHECKPOINT_SHARE))
     state.save(out / "state", execution)
     ema = {name: whole(value) for name, value in state.ema.items()}
     if execution.rank == 0:

@@ -135,10 +135,14 @@ def records_folder(recipe: TrainingRecipe, phase: Phase, out: Path) -> Path:
 
 
 def _run_phase(recipe: TrainingRecipe, number: int, out: Path, execution: Execution, progress: Progress) -> None:
+    from svd_core.training.watching import watching  # samples, and so needs what this module has
+
     phase = recipe.phases[number]
     folder = out / phase_folder(number, phase)
     network, inflated = _network(recipe, number, out)
     network.to(execution.device)
+    records = Records(records_folder(recipe, phase, out), read_subset_ids(recipe.data[phase.data].subset))
+    look = watching(recipe.watch, phase, records, recipe.generation, out / "encoders", network, folder, execution)
     state = TrainingState.start(
         network,
         lr=phase.lr,
@@ -146,14 +150,13 @@ def _run_phase(recipe: TrainingRecipe, number: int, out: Path, execution: Execut
         lr_scale=lambda name: phase.new_layers_lr_scale if inflated and is_new(name) else 1.0,
         execution=execution,
     )
-    records = Records(records_folder(recipe, phase, out), read_subset_ids(recipe.data[phase.data].subset))
     schedule = schedule_of(phase)
     batches = ReadAhead(
         lambda samples: batch_of(phase, records, samples, schedule).to(execution.device), phase.batch_size
     )
     objective = objective_of(phase.objective, schedule, video=phase.task != "images")
     try:
-        train(phase, state, objective, batches, folder, execution=execution, progress=progress)
+        train(phase, state, objective, batches, folder, execution=execution, progress=progress, watch=look)
     finally:
         batches.close()
     if execution.rank == 0:

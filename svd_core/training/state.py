@@ -4,6 +4,7 @@ A checkpoint is one safetensors file named by the samples seen: `state/000002400
 at all.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -77,6 +78,16 @@ class TrainingState:
         weights = [local(parameter.detach()) for _, parameter in learnt(self.network)]
         torch._foreach_lerp_([local(value) for value in self.ema.values()], weights, 1 - ramped)
 
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within, the network has its average weights; afterwards its own again, to the bit."""
+        pairs = [(local(weight.detach()), local(self.ema[name])) for name, weight in learnt(self.network)]
+        _swap(pairs)
+        try:
+            yield
+        finally:
+            _swap(pairs)
+
     def save(self, folder: Path, execution: Execution | None = None) -> None:
         """Add a checkpoint and drop all but the newest few. Its tensors are whole, however many processes wrote it."""
         tensors, execution = self._tensors(), execution or Execution()
@@ -122,6 +133,14 @@ class TrainingState:
             moments = self.optimizer.state[parameter]  # none before the first gradient
             tensors.update({f"{moment}.{name}": whole(value) for moment, value in moments.items()})
         return tensors
+
+
+def _swap(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """One pair after the other, so that it takes no memory to speak of."""
+    for one, other in pairs:
+        kept = one.clone()
+        one.copy_(other)
+        other.copy_(kept)
 
 
 def learnt(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -11,7 +12,7 @@ from tiny_recipes import PHASE, PHASES, tiny_recipe
 
 from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.tasks.networks import load_unet
-from svd_core.training import loop, phases
+from svd_core.training import loop, phases, watching
 from svd_core.training.execution import Execution
 from svd_core.training.phases import LORA_FILE, run_training
 
@@ -159,3 +160,26 @@ def test_impossible_recipes_are_refused() -> None:
             tiny_recipe({**PHASES[1], **phase})
     with pytest.raises(ValueError, match="images come before videos"):
         tiny_recipe(PHASES[1], PHASES[0])
+
+
+def test_sample_grids_are_drawn_and_change_nothing(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an image phase and of a LoRA: two clips a grid, as many columns as frames, in borders of two pixels."""
+    for kept in ("clips", "encoders", "records", "01-videos", "02-image_to_video"):
+        shutil.copytree(trained / kept, tmp_path / kept)
+    monkeypatch.setattr(loop, "STEPS_PER_LINE", 1)
+    monkeypatch.setattr(watching, "STEPS_PER_LINE", 1)
+    watched = {"grid_every": 2, "grid_clips": 2}
+    run_training(tiny_recipe(*PHASES, watch=watched), tmp_path, Execution())
+    for name, frames in (("00-images", 1), ("03-lora", 3)):
+        (grid,) = (tmp_path / name / "samples").iterdir()
+        assert grid.name == "000000000004.png"  # two of three steps, two samples each
+        pixels = cv2.imread(str(grid))
+        assert pixels.shape == (2 + 2 * 18, 2 + frames * 18, 3)
+        assert pixels.std() > 10
+        for weights in ("ema.safetensors", "unet/diffusion_pytorch_model.safetensors"):
+            assert (tmp_path / name / weights).read_bytes() == (trained / name / weights).read_bytes()
+        timing = [json.loads(line) for line in (tmp_path / name / "timing.jsonl").read_text().splitlines()]
+        assert [line["samples"] for line in timing[1:]] == [2, 4, 6]
+        assert all(0 < line["mfu"] < 1 for line in timing[1:])

@@ -1,6 +1,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,8 +10,11 @@ from torch import nn
 from svd_core.data.latents import EncodedClips, read_encoded
 from svd_core.diffusion.preconditioning import loss
 from svd_core.settings import VideoPretrainingSettings
+from svd_core.training import loop
 from svd_core.training.batches import Batch, draw_batch
+from svd_core.training.execution import Execution
 from svd_core.training.loop import NonFiniteLoss, train
+from svd_core.training.pace import Pace, Peak
 from svd_core.training.state import TrainingState, checkpoints
 
 
@@ -26,7 +30,7 @@ class Pointwise(nn.Module):
         return self.mix(x.movedim(2, -1)).movedim(-1, 2)
 
 
-def run(settings: VideoPretrainingSettings, clips: EncodedClips, out: Path, **options: float) -> TrainingState:
+def run(settings: VideoPretrainingSettings, clips: EncodedClips, out: Path, **options: Any) -> TrainingState:
     out.mkdir(exist_ok=True)
     network = Pointwise()
     state = TrainingState.start(network, lr=settings.lr, weight_decay=settings.weight_decay)
@@ -67,6 +71,45 @@ def test_how_often_it_checkpoints_changes_nothing(
         "metrics.jsonl",
         "state/000000000060.safetensors",
     }
+
+
+def test_who_looks_on_changes_nothing(latents: Path, video_settings: VideoPretrainingSettings, tmp_path: Path) -> None:
+    clips = read_encoded(latents)
+    run(video_settings, clips, tmp_path / "alone")
+    (tmp_path / "watched").mkdir()
+    pace = Pace(tmp_path / "watched" / "timing.jsonl", Execution(), None, Peak(None, "a test"))
+    run(video_settings, clips, tmp_path / "watched", watch=pace)
+    found = contents(tmp_path / "watched")
+    timing = [json.loads(line) for line in found.pop("timing.jsonl").splitlines()]
+    assert found == contents(tmp_path / "alone")
+    lines = [json.loads(line) for line in found["metrics.jsonl"].splitlines()]
+    assert [line["samples"] for line in timing[1:]] == [line["samples"] for line in lines] == [50]
+    assert timing[1]["samples_per_second"] > 0
+
+
+def test_large_checkpoints_come_less_often(
+    latents: Path, video_settings: VideoPretrainingSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes a second and a checkpoint ten, of a clock that nothing else moves."""
+    now = 0.0
+    saved: list[int] = []
+
+    def save(state: TrainingState, *where: object) -> None:
+        nonlocal now
+        now += 10
+        saved.append(state.steps)
+
+    def update_ema(state: TrainingState, decay: float) -> None:
+        nonlocal now
+        now += 1
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 0.2)
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now)
+    monkeypatch.setattr(TrainingState, "save", save)
+    monkeypatch.setattr(TrainingState, "update_ema", update_ema)
+    settings = video_settings.model_copy(update={"samples": 2 * 120})
+    run(settings, read_encoded(latents), tmp_path, checkpoint_every_s=20.0)
+    assert saved == [21, 72, 120]
 
 
 def test_the_learning_rate_warms_up_and_then_stays(latents: Path, tmp_path: Path) -> None:

@@ -39,6 +39,18 @@ def test_ema_follows_its_formula() -> None:
         assert state.ema["weight"].item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_average_stands_in_for_the_weights_and_they_come_back_to_the_bit() -> None:
+    state = trained_state()
+    own = {name: value.detach().clone() for name, value in state.network.named_parameters()}
+    average = {name: value.clone() for name, value in state.ema.items()}
+    assert not torch.equal(own["weight"], average["weight"])
+    with pytest.raises(RuntimeError, match="sampling failed"), state.averaged():
+        assert all(torch.equal(value, average[name]) for name, value in state.network.named_parameters())
+        raise RuntimeError("sampling failed")
+    assert all(torch.equal(value, own[name]) for name, value in state.network.named_parameters())
+    assert all(torch.equal(value, average[name]) for name, value in state.ema.items())
+
+
 def test_a_checkpoint_restores_everything_to_the_bit(tmp_path: Path) -> None:
     saved = trained_state()
     saved.save(tmp_path)
