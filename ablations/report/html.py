@@ -29,9 +29,9 @@ def table_page(table: Table) -> str:
 
 
 def environment(folder: Path = HERE) -> Environment:
-    """Templates of `folder`, by default this one. Every text is escaped, and a name that is not given is an error."""
+    """Templates of `folder` and of this one. Every text is escaped, and a name that is not given is an error."""
     made = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

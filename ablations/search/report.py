@@ -46,7 +46,7 @@ def write_search_report(study: Study, journal: optuna.Study, store: Store, out: 
         journal=journal_path(study, store).name,
         revision=code_revision(),
         machine=machine(),
-        css=assets()["css"],
+        **assets(),
     )
     (out / "report.html").write_text(page, encoding="utf-8", newline="\n")
     return out / "report.html"
