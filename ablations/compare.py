@@ -7,6 +7,7 @@ from typing import Any
 from ablations.artifacts import Store
 from ablations.errors import AblateError, nearest
 from ablations.plan import Graph, plan
+from ablations.report.differences import differing, settings_of
 from ablations.report.result import Score, read_scores
 from ablations.report.tables import Cell, Panel, Table
 from ablations.report.wording import ARROWS, decimals, number
@@ -63,10 +64,7 @@ def row(name: str, specs: dict[str, Spec], graphs: dict[str, Graph], store: Stor
             if score.value is not None:
                 shown.setdefault(protocol, score)
                 scores.setdefault(protocol, {})[seed] = score.value
-    roles = graph.runs[arm, seeds[0]]
-    settings = {f"{role}.{key}": value for role, k in roles.items() for key, value in graph.nodes[k].settings.items()}
-    settings = {key: value for key, value in settings.items() if not key.endswith(".seed")}
-    return Row(name, scores, settings, tuple(missing))
+    return Row(name, scores, settings_of(graph, arm, seeds[0]), tuple(missing))
 
 
 def parts(name: str, specs: dict[str, Spec]) -> tuple[str, tuple[int, ...]]:
@@ -138,7 +136,7 @@ def _difference(r: Row, first: Row, protocol: Protocol, digits: int) -> Cell:
 
 def settings_panel(rows: list[Row]) -> Panel:
     """The settings in which the runs differ, defaults included."""
-    names = sorted({name for r in rows for name in r.settings})
-    differ = [name for name in names if len({repr(r.settings.get(name)) for r in rows}) > 1]
-    cells = [(Cell(name), *(Cell(str(r.settings.get(name, "–"))) for r in rows)) for name in differ]
+    found = differing({r.label: r.settings for r in rows})
+    texts = {name: {run: "–" if v is None else str(v) for run, v in values.items()} for name, values in found.items()}
+    cells = [(Cell(name), *(Cell(values[r.label]) for r in rows)) for name, values in texts.items()]
     return Panel("Settings that differ", ("Setting", *(r.label for r in rows)), tuple(cells))

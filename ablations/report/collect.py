@@ -10,6 +10,7 @@ import polars as pl
 from ablations.artifacts import Store, read_json
 from ablations.job import PACKAGES, code_revision, machine, versions
 from ablations.plan import Graph
+from ablations.report.differences import differing, settings_of
 from ablations.report.result import (
     AblationResult,
     Arm,
@@ -188,6 +189,7 @@ def provenance(spec: Spec, graph: Graph, store: Store) -> Provenance:
         fingerprints=fingerprints(graph),
         commands=("python -m pip install nox", f"nox -s ablate -- {spec.name}{scale}"),
         notes=notes(spec),
+        differences=differing({name: settings_of(graph, name, spec.seeds[0]) for name in spec.arms}),
     )
 
 

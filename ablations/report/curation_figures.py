@@ -14,6 +14,7 @@ from ablations.report.style import shortened
 
 WIDTH = 3.3
 AXES = ("motion", "text_area", "aesthetics", "alignment")
+MANY_FUNNELS = 6
 LEAVING = "#d9d9d9"
 
 
@@ -22,6 +23,8 @@ def draw_funnel(findings: Findings) -> Figure | None:
     arms = [arm for arm in findings.result.arms if arm.funnel]
     if not arms:
         return None
+    if len(arms) > MANY_FUNNELS:
+        return _kept_bars(arms, findings)
     heights = [len(arm.funnel) + 1 for arm in arms]
     figure = Figure(figsize=(WIDTH, 0.19 * sum(heights) + 0.36 * len(arms) + 0.2))
     panels = figure.subplots(len(arms), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
@@ -47,6 +50,24 @@ def _funnel(panel: Axes, arm: Arm, colour: str) -> None:
     panel.set_ylim(len(labels) - 0.4, -0.6)
     panel.tick_params(axis="y", length=0)
     panel.xaxis.set_major_locator(MaxNLocator(4))
+
+
+def _kept_bars(arms: list[Arm], findings: Findings) -> Figure:
+    """What is left of all clips in the end, a bar an arm: the funnels of many arms would fill pages."""
+    figure = Figure(figsize=(WIDTH, 0.19 * len(arms) + 0.4))
+    panel = figure.subplots()
+    totals = [arm.funnel[0].remaining + arm.funnel[0].removed_in_sequence for arm in arms]
+    kept, colours = [arm.funnel[-1].remaining for arm in arms], [findings.styles[arm.name].colour for arm in arms]
+    panel.barh(range(len(arms)), kept, color=colours, height=0.7)
+    for place, count in enumerate(kept):
+        panel.text(count + 0.01 * max(totals), place, f"{count:,}", va="center", fontsize=6)
+    panel.set_yticks(range(len(arms)), [findings.styles[arm.name].label for arm in arms])
+    panel.set_xlim(0, 1.14 * max(totals))
+    panel.set_ylim(len(arms) - 0.4, -0.6)
+    panel.tick_params(axis="y", length=0)
+    panel.xaxis.set_major_locator(MaxNLocator(4))
+    panel.set_xlabel("clips left after the last predicate")
+    return figure
 
 
 def _step_label(step: FunnelStep) -> str:

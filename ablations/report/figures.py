@@ -3,7 +3,6 @@
 Every figure is a function from the findings to a matplotlib Figure, or to null where there is nothing to draw.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,10 @@ from ablations.report.curation_figures import draw_funnel, draw_histograms
 from ablations.report.findings import Findings
 from ablations.report.legend import legend
 from ablations.report.preference_figures import draw_elo
-from ablations.report.strips import draw_strips
+from ablations.report.strips import draw_orbits, draw_strips
 from ablations.report.style import ArmStyle, shortened
 from ablations.report.trade_figures import draw_cost, draw_kept, draw_steps
+from ablations.report.training_figures import draw_loss, draw_noise
 from ablations.statistics import Interval
 
 WIDTH = 3.3
@@ -156,37 +156,6 @@ def draw_scores(findings: Findings) -> Figure | None:
     return figure
 
 
-def draw_loss(findings: Findings) -> Figure | None:
-    """Training loss on each arm's own clips: mean over seeds, with the band from the lowest to the highest seed."""
-    curves = {arm: c for arm in findings.styles if (c := _loss_curves(findings, arm)) is not None}
-    if not curves:
-        return None
-    figure = Figure(figsize=(WIDTH, 1.9 + 0.16 * -(-len(findings.styles) // 2)))
-    panel = figure.subplots()
-    for arm, (samples, losses) in curves.items():
-        style = findings.styles[arm]
-        (line,) = panel.plot(samples, losses.mean(axis=0), style.line, color=style.colour, markersize=3)
-        line.set(marker=style.marker, markevery=max(1, len(samples) // 6))
-        panel.fill_between(samples, losses.min(axis=0), losses.max(axis=0), color=style.colour, alpha=0.18, linewidth=0)
-    panel.set_xlabel("training samples seen")
-    panel.set_ylabel("training loss")
-    legend(figure, findings, line=True)
-    return figure
-
-
-def _loss_curves(findings: Findings, arm: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-    """Samples (P,) and losses (seeds, P) at the points that all logs of an arm share."""
-    logs = []
-    for run in findings.result.runs:
-        if run.arm == arm and run.log is not None and run.log.exists():
-            lines = [json.loads(line) for line in run.log.read_text(encoding="utf-8").splitlines()]
-            logs.append({line["samples"]: line["loss"] for line in lines})
-    shared = sorted(set.intersection(*map(set, logs))) if logs else []
-    if not shared:
-        return None
-    return np.array(shared), np.array([[log[samples] for samples in shared] for log in logs])
-
-
 FIGURES: dict[Plot, Callable[[Findings], Figure | None]] = {
     Plot(
         "effects",
@@ -209,6 +178,12 @@ FIGURES: dict[Plot, Callable[[Findings], Figure | None]] = {
         "Sampled frames",
         "The same prompts and the same seed in every arm, below a real clip of the prompt.",
     ): draw_strips,
+    Plot(
+        "orbits",
+        "Orbits",
+        "The same objects and the same seed in every arm, below the true views; degrees are the camera's azimuth. The "
+        "first view is given to the model.",
+    ): draw_orbits,
     Plot(
         "elo",
         "People's preference",
@@ -239,4 +214,9 @@ FIGURES: dict[Plot, Callable[[Findings], Figure | None]] = {
         "Training loss",
         "Mean over seeds, with the range between them. Arms see different clips: a lower loss is not a better model.",
     ): draw_loss,
+    Plot(
+        "noise",
+        "Loss by noise level",
+        "The training loss within six ranges of ln σ, mean over seeds. Where a range has no line no sample fell there.",
+    ): draw_noise,
 }

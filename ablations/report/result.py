@@ -143,7 +143,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What it takes to do it again. `fingerprints` has one entry a stage of the graph; `commands` are shell lines."""
+    """What it takes to do it again. `fingerprints` has one entry a stage of the graph; `commands` are shell lines.
+
+    `differences` maps each resolved setting that is not the same in all arms to its value in every arm.
+    """
 
     spec_path: str
     spec_text: str
@@ -154,6 +157,7 @@ class Provenance:
     fingerprints: Mapping[str, str]
     commands: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    differences: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Frame strips: one prompt and seed, a row of frames for the real clip and for every arm."""
+"""Frame strips: one prompt or object and seed, a row of frames for the real clip and for every arm."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,38 +6,63 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from numpy.typing import NDArray
 
-from ablations.report.clips import prompts, real, sampled
+from ablations.report.clips import elevations, prompts, real, sampled
 from ablations.report.findings import Findings
 from ablations.report.style import shortened
 
 WIDTH = 3.3
 PROMPTS = 2
+MANY_ARMS = 8
+"""More than that are shown with one prompt alone: what fits on a page."""
 FRAMES = 8
+LABEL, TITLE, TURN = 0.9, 0.22, 0.1
+"""Inches: names of rows, a group's title, the angles below it."""
 
 
 def draw_strips(findings: Findings) -> Figure | None:
-    """Strips of the first prompts under the first seed that any arm was sampled with."""
+    """Strips of the first prompts under the first seed that any arm was sampled with; null for orbits."""
+    return (
+        None
+        if elevations(findings.result, 1)
+        else _draw(findings, [f"“{shortened(text, 60)}”" for text in prompts(findings.result, PROMPTS)], azimuths=False)
+    )
+
+
+def draw_orbits(findings: Findings) -> Figure | None:
+    """Views of the first objects under the first seed: the true ones, and below them each arm's."""
+    found = elevations(findings.result, PROMPTS)
+    names = [f"object {place}, elevation {degrees:.0f}°" for place, degrees in enumerate(found)]
+    return _draw(findings, names, azimuths=True) if names else None
+
+
+def _draw(findings: Findings, titles: list[str], *, azimuths: bool) -> Figure | None:
+    """A group of strips for each title, and the angle above each frame of a turn."""
     result = findings.result
     seed = next((run.seed for run in result.runs if run.samples is not None), None)
     if seed is None:
         return None
+    titles = titles[: 1 if len(result.arms) > MANY_ARMS else None]
     rows: list[tuple[str, str, NDArray[np.uint8]]] = []
-    reference = real(result, PROMPTS)
+    reference = real(result, len(titles))
     if reference is not None:
-        rows.append(("real", "black", reference))
+        rows.append(("truth" if azimuths else "real", "black", reference))
     for arm, style in findings.styles.items():
-        clips = sampled(result.run(arm, seed), PROMPTS)
+        clips = sampled(result.run(arm, seed), len(titles))
         if clips is not None:
             rows.append((style.label, style.colour, clips))
-    texts = prompts(result, PROMPTS)
-    label_width = 0.9
-    height = len(texts) * (0.22 + len(rows) * (WIDTH - label_width) / FRAMES)
+    title_height = TITLE + (TURN if azimuths else 0)
+    height = len(titles) * (title_height + len(rows) * (WIDTH - LABEL) / FRAMES)
     figure = Figure(figsize=(WIDTH, height), layout=PlaceHolderLayoutEngine(False, False))
-    panels = figure.subplots(len(texts) * len(rows), 1, squeeze=False)[:, 0].reshape(len(texts), len(rows))
-    _place(panels, label_width / WIDTH, 0.22 / height)
-    for clip, text in enumerate(texts):
-        top = panels[clip, 0].get_position().y1
-        figure.text(0.005, top + 0.03 / height, f"“{shortened(text, 64)}”, seed {seed}", fontsize=6)
+    panels = figure.subplots(len(titles) * len(rows), 1, squeeze=False)[:, 0].reshape(len(titles), len(rows))
+    _place(panels, LABEL / WIDTH, title_height / height)
+    for clip, text in enumerate(titles):
+        bounds = panels[clip, 0].get_position()
+        above = 0.03 + (TURN if azimuths else 0)
+        figure.text(0.005, bounds.y1 + above / height, f"{shortened(text, 64)}, seed {seed}", fontsize=6)
+        for place, view in enumerate(chosen(rows[0][2].shape[1]) if azimuths else ()):
+            across = bounds.x0 + bounds.width * (place + 0.5) / FRAMES
+            angle = f"{360 * view / rows[0][2].shape[1]:.0f}°"
+            figure.text(across, bounds.y1 + 0.02 / height, angle, fontsize=5.5, ha="center")
         for panel, (label, colour, clips) in zip(panels[clip], rows, strict=True):
             panel.imshow(strip(clips[clip]), interpolation="nearest", aspect="auto")
             panel.set_ylabel(shortened(label, 16), color=colour, rotation=0, ha="right", va="center", fontsize=6)
@@ -48,11 +73,15 @@ def draw_strips(findings: Findings) -> Figure | None:
     return figure
 
 
+def chosen(frames: int) -> list[int]:
+    """Up to eight evenly spaced frames, first and last included."""
+    return [round(place) for place in np.linspace(0, frames - 1, min(FRAMES, frames))]
+
+
 def strip(clip: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Up to eight evenly spaced frames of (T, 3, H, W) side by side with a white gap: uint8 (H, W', 3)."""
-    chosen = np.linspace(0, len(clip) - 1, min(FRAMES, len(clip))).round().astype(int)
     gap = max(1, clip.shape[-1] // 24)
-    frames = np.pad(clip[chosen], ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=255)
+    frames = np.pad(clip[chosen(len(clip))], ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=255)
     return np.ascontiguousarray(frames.transpose(2, 0, 3, 1).reshape(frames.shape[2], -1, 3))
 
 

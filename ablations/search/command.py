@@ -17,6 +17,7 @@ from ablations.search.candidate import Candidate
 from ablations.search.controller import Controller
 from ablations.search.feasible import check_constraint
 from ablations.search.journal import journal_path, open_journal
+from ablations.search.preference import preferred, rate, write_axis
 from ablations.search.study import Study, load
 from ablations.search.winner import winner, write_final_spec
 from ablations.status import LiveView
@@ -29,6 +30,10 @@ def run_search(name: str, scale: str, cluster_name: str, trials: int | None, for
     """Run a study until its budget is spent, then retrain the winner and write the report. Returns the exit status."""
     study, store = load(name, scale), Store()
     cluster = load_local(cluster_name)
+    if study.by_preference:
+        if trials or fork:
+            raise AblateError("a study by preference tries every level once: it has no --trials and no --fork")
+        return run_by_preference(study, store, cluster_name, results_folder(study, store, out))
     first = Candidate.of(study, study.file.incumbent)
     check_weights(first.part(first.keys(-1), "incumbent"))
     key = f"study-{study.name}-{study.scale}"
@@ -84,13 +89,39 @@ def conclude(study: Study, journal: optuna.Study, store: Store, cluster_name: st
     """Retrain the winner and write the report; 1 if nothing was found or the retraining failed."""
     from ablations.search.report import write_search_report
 
-    small = store.folder("results") / f"{study.name}-{study.scale}"
-    folder = out or (small if study.in_process else Path("results") / study.name)
+    folder = results_folder(study, store, out)
     found = winner(study, journal)
-    final = write_final_spec(study, found, folder) if found else None
+    final = write_final_spec(study, found.params, f"trial {found.number}", folder) if found else None
     status = run_spec(str(final), study.scale, cluster_name, folder / "winner") if final else int(found is None)
     page = write_search_report(study, journal, store, folder, final)
     if found is None:
         console.print("[red]nothing was found[/]: no trial met the constraint and has a value", highlight=False)
+    console.print(f"report: {page}", highlight=False)
+    return status
+
+
+def results_folder(study: Study, store: Store, out: Path | None) -> Path:
+    """Where the report goes: as for an ablation."""
+    small = store.folder("results") / f"{study.name}-{study.scale}"
+    return out or (small if study.in_process else Path("results") / study.name)
+
+
+def run_by_preference(study: Study, store: Store, cluster_name: str, folder: Path) -> int:
+    """Train every level of every parameter, rate them by the votes there are, retrain what they prefer, and report."""
+    from ablations.search.preference_report import write_preference_report
+
+    axes = [write_axis(study, parameter, folder) for parameter in study.file.parameters]
+    for axis in axes:
+        if run_spec(str(axis.spec), study.scale, cluster_name, folder / axis.spec.stem):
+            return 1
+    ratings = [rate(study, axis, store) for axis in axes]
+    for rated in ratings:
+        if rated.lacking:
+            at = "" if study.scale == "laptop" else f" --scale {study.scale}"
+            console.print(f"{rated.lacking}: ablate vote {rated.axis.spec}{at}", highlight=False)
+    point = preferred(study, ratings)
+    final = write_final_spec(study, point, "what raters preferred", folder) if point else None
+    status = run_spec(str(final), study.scale, cluster_name, folder / "winner") if final else 0
+    page = write_preference_report(study, store, ratings, folder, final)
     console.print(f"report: {page}", highlight=False)
     return status

@@ -71,6 +71,14 @@ class Parameter(Settings):
         low, high = (float(end) for end in self.ends)
         return None if self.step is None else round((high - low) / self.step) + 1
 
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """Every choice, or every step of a range that has steps."""
+        if self.choices is not None:
+            return self.choices
+        assert self.low is not None and self.step is not None and self.levels is not None  # noqa: S101
+        return tuple(round(self.low + number * self.step, 10) for number in range(self.levels))
+
     def holds(self, value: Any) -> bool:
         """Whether the parameter can be `value`."""
         if self.choices is not None:

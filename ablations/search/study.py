@@ -28,8 +28,11 @@ from bench.settings import METRICS, SUBSET_METRICS, Direction
 from svd_core.settings import Settings
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+PREFERENCE, VOTES = "preference", "votes"
 DIRECTIONS: dict[str, Direction] = {name: metric.direction for name, metric in METRICS.items()} | SUBSET_METRICS
 """Everything that a stage can yield as an objective."""
+RATERS = (VOTES, *(name for name, metric in METRICS.items() if not metric.set_metric))
+"""Who may say which of two clips is preferred: people, or a metric of single clips."""
 
 
 class Share(Settings):
@@ -56,14 +59,18 @@ class Pruner(Settings):
 
 
 class Final(Settings):
-    """The winner's retraining: fresh seeds, and a held-out reference set of its own seed."""
+    """
+    The winner's retraining: fresh seeds, and a held-out reference set of its own seed. `primary` judges it; null: the
+    study's first objective.
+    """
 
     seeds: tuple[Seed, ...] = Field(min_length=2)
     reference_seed: Seed
+    primary: str | None = None
 
 
 class StudyFile(Settings):
-    """The keys of a study file."""
+    """The keys of a study file. `rater` says whose votes the objective `preference` rests on."""
 
     question: str = Field(min_length=1)
     paper: str = ""
@@ -80,6 +87,7 @@ class StudyFile(Settings):
     trials: int = Field(40, ge=1)
     parallel: int = Field(4, ge=1)
     final: Final | None = None
+    rater: str | None = Field(None, exclude_if=lambda rater: rater is None)
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,17 @@ class Study:
         return tuple(training.samples // share for share in shares)
 
     @property
+    def recipe_name(self) -> str:
+        """The recipe as a spec in another folder names it."""
+        name = self.file.recipe
+        return str(self.base.path.absolute()) if name.endswith((".yaml", ".yml")) else name
+
+    @property
+    def by_preference(self) -> bool:
+        """Whether votes decide, one parameter at a time."""
+        return self.file.objectives == (PREFERENCE,)
+
+    @property
     def grid(self) -> int | None:
         """How many points the space has; null if a parameter is continuous."""
         size = 1
@@ -157,7 +176,10 @@ def load(name: str, scale: str = "laptop") -> Study:
         layers=sizes(scale_document, scale_file.settings, base),
     )
     overrides(document, ("parameters",), file.parameters)  # for its complaints about unknown names
-    check_objectives(file, document)
+    if PREFERENCE in file.objectives or file.rater is not None:
+        check_preference(file, document)
+    else:
+        check_objectives(file, document)
     check_incumbent(file, document)
     check_ends(study)
     check_final(file, document)
@@ -176,6 +198,22 @@ def check_objectives(file: StudyFile, document: Document) -> None:
         raise document.error(("pruner",), "a pruner ranks trials by one objective; leave it out, or name one objective")
     if file.pruner and file.objectives[0] in SUBSET_METRICS:
         raise document.error(("pruner",), f"{file.objectives[0]!r} needs no training, so there is nothing to cut short")
+
+
+def check_preference(file: StudyFile, document: Document) -> None:
+    """Preference is the only objective, of levels that can be listed, and somebody is named who votes."""
+    if file.objectives != (PREFERENCE,):
+        raise document.error(("objectives",), "a rater's `preference` is a study's only objective")
+    if file.rater not in RATERS:
+        said = "preference needs a rater" if file.rater is None else f"no rater {file.rater!r}"
+        near = nearest(file.rater or VOTES, list(RATERS))
+        raise document.error(("objectives",) if file.rater is None else ("rater",), f"{said}; {near}")
+    for name, parameter in file.parameters.items():
+        if parameter.levels is None:
+            raise document.error(("parameters", name), "votes need levels: give choices, or a step")
+    for key in ("pruner", "kept_share"):
+        if getattr(file, key) is not None:
+            raise document.error((key,), "all levels of a parameter are trained in full and voted on; leave it out")
 
 
 def check_incumbent(file: StudyFile, document: Document) -> None:
@@ -204,7 +242,8 @@ def check_final(file: StudyFile, document: Document) -> None:
     """The winner is judged on seeds that chose nothing, by a metric of trained runs."""
     if file.final is None:
         return
-    if file.objectives[0] not in METRICS:
-        raise document.error(("final",), f"{file.objectives[0]!r} is no metric of trained runs; retraining needs one")
+    primary = file.final.primary or file.objectives[0]
+    if primary not in METRICS:
+        raise document.error(("final",), f"{primary!r} is no metric of trained runs; retraining needs one as `primary`")
     if both := sorted(set(file.final.seeds) & set(file.seeds)):
         raise document.error(("final", "seeds"), f"seeds {both} also chose the winner; take fresh ones")

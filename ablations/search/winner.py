@@ -6,6 +6,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from ruamel.yaml import YAML
 
+from ablations.search.parameters import Point
 from ablations.search.study import DIRECTIONS, Study
 from bench.settings import ScoreSettings
 
@@ -28,28 +29,28 @@ def front(study: Study, journal: optuna.Study) -> list[FrozenTrial]:
     return sorted((t for t in finished(journal) if t.number in numbers), key=lambda trial: trial.values[0])
 
 
-def write_final_spec(study: Study, found: FrozenTrial, folder: Path) -> Path | None:
+def write_final_spec(study: Study, point: Point, name: str, folder: Path) -> Path | None:
     """
-    Write the ablation of the winner against the incumbent, on fresh seeds and a held-out reference, as a spec file.
+    Write the ablation of the point found, called `name`, against the incumbent, on fresh seeds and a held-out
+    reference, as a spec file.
 
     Null where the study asks for no retraining, or the incumbent itself has won.
     """
     final = study.file.final
-    if final is None or found.params == study.file.incumbent:
+    if final is None or point == study.file.incumbent:
         return None
     held_out = {"reference.seed": final.reference_seed}
-    primary = study.file.objectives[0]
-    recipe = study.file.recipe
+    primary = final.primary or study.file.objectives[0]
     spec = {
-        "question": f"Does trial {found.number} of the study {study.name} beat the incumbent, trained with fresh seeds "
-        f"and scored on reference clips that chose nothing?",
+        "question": f"Does {name} of the study {study.name} beat the incumbent, trained with fresh seeds and scored on "
+        "reference clips that chose nothing?",
         "paper": study.file.paper,
-        "recipe": str(study.base.path.absolute()) if recipe.endswith((".yaml", ".yml")) else recipe,
+        "recipe": study.recipe_name,
         "seeds": list(final.seeds),
         "baseline": "incumbent",
-        "arms": {"incumbent": {**study.file.incumbent, **held_out}, "found": {**found.params, **held_out}},
+        "arms": {"incumbent": {**study.file.incumbent, **held_out}, "found": {**point, **held_out}},
         "primary": primary,
-        "metrics": [primary, *(name for name in ScoreSettings().metrics if name != primary)],
+        "metrics": [primary, *(other for other in ScoreSettings().metrics if other != primary)],
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{study.name}_winner.yaml"

@@ -72,11 +72,35 @@ def write_run(folder: Path, arm: str, seed: int, clips: int = 12) -> Run:
     prompts = [{"prompt": f"a red square moves left over a green background, take {i}", "fps": 8} for i in range(clips)]
     (samples / "prompts.json").write_text(json.dumps(prompts))
     draw = np.random.default_rng([seed, len(arm)])
-    lines = [{"samples": n, "loss": 0.2 + 0.5 / (1 + n / 500) + draw.normal(0, 0.01)} for n in range(200, 2401, 200)]
+    lines = [
+        {"samples": n, "loss": 0.2 + 0.5 / (1 + n / 500) + draw.normal(0, 0.01), "loss_by_sigma": by_sigma(n, draw)}
+        for n in range(200, 2401, 200)
+    ]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     rows = {"clip": list(range(clips)), "metric": ["toy_clip_score"] * clips, "value": draw.normal(0.28, 0.03, clips)}
     pl.DataFrame(rows).write_parquet(per_clip)
     return Run(arm, seed, scores(arm, seed), per_clip=per_clip, samples=samples, log=log)
+
+
+def by_sigma(samples: int, draw: np.random.Generator) -> dict[str, float | None]:
+    """Losses in the ranges of ln sigma; few samples fall into the outer ones."""
+    ranges = ("..-2", "-2..-1", "-1..0", "0..1", "1..2", "2..")
+    losses = {name: place + 0.5 / (1 + samples / 500) + draw.normal(0, 0.02) for place, name in enumerate(ranges)}
+    return {**losses, "..-2": None, **({"2..": None} if samples % 400 else {})}
+
+
+def as_orbits(result: AblationResult) -> AblationResult:
+    """The same ablation, its clips said to be orbits; in a folder beside the clips."""
+    runs = []
+    for run in result.runs:
+        folder = run.samples.with_name("orbits")
+        folder.mkdir(exist_ok=True)
+        for path in run.samples.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        turns = [{"prompt": f"object {n}", "fps": 7, "elevation": 5.0 * n} for n in range(12)]
+        (folder / "prompts.json").write_text(json.dumps(turns))
+        runs.append(replace(run, samples=folder))
+    return replace(result, runs=tuple(runs))
 
 
 def write_curation(folder: Path, clips: int = 3248) -> Curation:
@@ -139,6 +163,7 @@ def provenance() -> Provenance:
         fingerprints={"corpus": "a1" * 8, "filtered seed 0 score": "b2" * 8},
         commands=("git checkout 0123456789ab", "nox -s ablate -- data_curation"),
         notes=("Stage I has one fixed seed, shared by all arms.",),
+        differences={"subset.keep": {"unfiltered": {}, "filtered": {"motion": {}}, "same_size_random": {}}},
     )
 
 
@@ -155,7 +180,11 @@ def renamed(result: AblationResult, names: dict[str, str]) -> AblationResult:
     """The same ablation with other names for its arms."""
     arms = tuple(replace(arm, name=names.get(arm.name, arm.name)) for arm in result.arms)
     runs = tuple(replace(run, arm=names.get(run.arm, run.arm)) for run in result.runs)
-    return replace(result, arms=arms, runs=runs, baseline=names.get(result.baseline, result.baseline))
+    told = {key: {names.get(a, a): v for a, v in own.items()} for key, own in result.provenance.differences.items()}
+    provenance = replace(result.provenance, differences=told)
+    return replace(
+        result, arms=arms, runs=runs, provenance=provenance, baseline=names.get(result.baseline, result.baseline)
+    )
 
 
 def with_seeds(result: AblationResult, *seeds: int) -> AblationResult:

@@ -24,7 +24,7 @@ FILES = {
     "cost.csv",
     "summary.json",
 }
-FIGURES = {"effects", "scores", "strips", "funnel", "histograms", "kept", "loss"}
+FIGURES = {"effects", "scores", "strips", "funnel", "histograms", "kept", "loss", "noise"}
 
 
 class Page(HTMLParser):

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from synthetic import ballots
+from synthetic import as_orbits, ballots, with_seeds, without
 
 from ablations.report.figures import FIGURES, LOOK
 from ablations.report.findings import Findings
@@ -28,10 +28,21 @@ def many(result: AblationResult, arms: int = 20) -> AblationResult:
     )
     runs = tuple(replace(result.run("filtered", seed), arm=name) for name in names for seed in result.seeds)
     baseline = tuple(run for run in result.runs if run.arm == result.baseline)
-    return replace(result, arms=(replace(result.arms[0], seconds=100.0), *copies), runs=(*baseline, *runs))
+    told = {"subset.keep": {arm: {} for arm in (result.baseline, *names)}}
+    provenance = replace(result.provenance, differences=told)
+    arms = (replace(result.arms[0], seconds=100.0), *copies)
+    return replace(result, arms=arms, runs=(*baseline, *runs), provenance=provenance)
 
 
-STATES = {"whole": lambda result: replace(result, ballots=ballots())}
+STATES = {
+    "whole": lambda result: replace(result, ballots=ballots()),
+    "twenty": many,
+    "one seed": lambda result: with_seeds(result, 0),
+    "failed arm": lambda result: without(result, "filtered"),
+    "orbits": as_orbits,
+}
+RISKS = [(name, "whole") for name in PLOTS] + [(name, "twenty") for name in ("effects", "strips", "funnel", "noise")]
+RISKS += [("effects", "one seed"), ("scores", "failed arm"), ("orbits", "orbits")]
 
 
 def texts(figure: Figure) -> list[tuple[str, mpl.transforms.Bbox]]:
@@ -58,8 +69,7 @@ def drawn(name: str, result: AblationResult) -> Figure | None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PLOTS)
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(("name", "state"), RISKS)
 def test_labels_neither_overlap_nor_leave_the_page(ablation: AblationResult, name: str, state: str) -> None:
     figure = drawn(name, STATES[state](ablation))
     if figure is None:
@@ -76,6 +86,31 @@ def test_labels_neither_overlap_nor_leave_the_page(ablation: AblationResult, nam
         across = min(first.x1, second.x1) - max(first.x0, second.x0)
         down = min(first.y1, second.y1) - max(first.y0, second.y0)
         assert across < 1 or down < 2, (one, two)  # descenders of one line may touch the next
+
+
+def test_losses_stand_apart_by_noise_level(ablation: AblationResult, tmp_path: Path) -> None:
+    figure = drawn("noise", ablation)
+    assert figure is not None
+    ranges = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_title(loc="left")}
+    assert list(ranges) == ["−2 < ln σ ≤ −1", "−1 < ln σ ≤ 0", "0 < ln σ ≤ 1", "1 < ln σ ≤ 2", "2 < ln σ"]
+    assert {len(axes.lines) for axes in ranges.values()} == {3}
+    (rare, *_), (every, *_) = ranges["2 < ln σ"].lines, ranges["0 < ln σ ≤ 1"].lines
+    assert (len(rare.get_xdata()), len(every.get_xdata())) == (6, 12)  # type: ignore[arg-type]
+    runs = [replace(run, log=tmp_path / "old.jsonl") for run in ablation.runs]
+    (tmp_path / "old.jsonl").write_text('{"samples": 100, "loss": 0.5, "grad_norm": 1.0}\n')
+    assert drawn("noise", replace(ablation, runs=tuple(runs))) is None
+
+
+def test_orbits_replace_strips(ablation: AblationResult) -> None:
+    orbits = as_orbits(ablation)
+    assert drawn("orbits", ablation) is None
+    assert drawn("strips", orbits) is None
+    figure = drawn("orbits", orbits)
+    assert figure is not None
+    told = [text.get_text() for text in figure.texts]
+    assert told[0] == "object 0, elevation 0°, seed 0"
+    assert told[1:9] == ["0°", "36°", "108°", "144°", "180°", "216°", "288°", "324°"]  # of ten views
+    assert [axes.get_ylabel() for axes in figure.axes] == ["truth", "unfiltered", "filtered", "same_size_random"] * 2
 
 
 def test_steps_need_arms_that_differ_in_training_alone(ablation: AblationResult) -> None:
