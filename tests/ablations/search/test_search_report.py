@@ -54,7 +54,7 @@ def test_the_winner_becomes_an_ablation_on_what_chose_nothing(play, tmp_path):
     game = play(TRAINED + "final: {seeds: [5, 6], reference_seed: 9}\n")
     journal = game.run()
     best = winner(game.study, journal)
-    spec = load(str(write_final_spec(game.study, best, tmp_path / "results")))
+    spec = load(str(write_final_spec(game.study, best.params, "the best trial", tmp_path / "results")))
     assert spec.seeds == (5, 6)
     assert (spec.baseline, spec.primary) == ("incumbent", "fvd")
     assert {arm: recipe.reference.seed for arm, recipe in spec.arms.items()} == {"incumbent": 9, "found": 9}
@@ -67,4 +67,4 @@ def test_the_winner_becomes_an_ablation_on_what_chose_nothing(play, tmp_path):
 def test_there_is_nothing_to_retrain_where_the_incumbent_won_or_no_retraining_is_asked(play, tmp_path, text):
     game = play(text)
     incumbent = game.run(1).get_trials()[0]
-    assert write_final_spec(game.study, incumbent, tmp_path / "results") is None
+    assert write_final_spec(game.study, incumbent.params, "trial 0", tmp_path / "results") is None
