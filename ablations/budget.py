@@ -12,7 +12,7 @@ from ablations.cluster import SlurmCluster
 from ablations.errors import PlanError
 from ablations.plan import Graph
 from ablations.spec import Spec
-from ablations.stages import Node
+from ablations.stage import Node
 
 SECONDS_PER_HOUR = 3600
 

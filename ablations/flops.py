@@ -3,7 +3,7 @@
 from functools import cache
 
 from ablations.plan import Graph
-from ablations.stages import Node
+from ablations.stage import Node
 from svd_core.settings import NetworkSettings
 
 

@@ -16,7 +16,8 @@ from ablations.artifacts import Store, read_json, write_json
 from ablations.errors import RunError
 from ablations.failures import kind_of
 from ablations.plan import source_digest
-from ablations.stages import STAGES, Node
+from ablations.stage import Node
+from ablations.stages import STAGES
 from svd_core.progress import Progress
 from svd_core.training.interruption import Interrupted
 

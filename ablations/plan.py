@@ -12,7 +12,10 @@ from typing import Any
 
 from ablations.errors import PlanError
 from ablations.spec import Spec
-from ablations.stages import STAGES, Node, experiment
+from ablations.stage import Node
+from ablations.stages import STAGES, experiment
+from ablations.task_recipe import TaskRecipe
+from ablations.task_stages import task_experiment
 from bench.settings import required_weights
 from svd_core.encoders import weights
 from svd_core.settings import Settings
@@ -92,9 +95,9 @@ def plan(spec: Spec) -> Graph:
     """All stages of all runs of a spec, shared wherever they agree."""
     graph = Graph()
     for arm, seed in spec.runs():
-        graph.runs[arm, seed] = {
-            role: node.key for role, node in experiment(spec.arms[arm].with_seed(seed), graph.add).items()
-        }
+        recipe = spec.arms[arm].with_seed(seed)
+        roles = task_experiment(recipe, graph.add) if isinstance(recipe, TaskRecipe) else experiment(recipe, graph.add)
+        graph.runs[arm, seed] = {role: node.key for role, node in roles.items()}
     return graph
 
 
@@ -113,9 +116,10 @@ def check_weights(graph: Graph) -> None:
 
 def source_digest(stage: str) -> str:
     """Hash of the source that a stage's code can reach: tells whether it changed since an artifact was made."""
-    path = Path(__file__).with_name("stages.py")
+    run = STAGES[stage].run
+    path = Path(run.__code__.co_filename)
     functions = {n.name: n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)}
-    function = functions[STAGES[stage].run.__name__]
+    function = functions[run.__name__]
     hasher = hashlib.sha256(ast.unparse(function).encode())
     for module in sorted(reachable(imports(function))):
         hasher.update(module_path(module).read_bytes())

@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, get_origin
 
 from pydantic import BaseModel, model_validator
 
 from ablations.document import Document, Origins, Place, submodel, validate
 from ablations.errors import nearest
+from ablations.task_recipe import TaskRecipe
 from bench.settings import ScoreSettings
 from svd_core.settings import (
     AutoencoderSettings,
@@ -86,6 +87,14 @@ class Recipe(Settings):
         drawing = {n: s for n, s in stages.items() if s and not (isinstance(s, SubsetSettings) and s.sample is None)}
         return self.model_copy(update={name: s.model_copy(update={"seed": seed}) for name, s in drawing.items()})
 
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Samples that a run trains on, and those of finetuning after them."""
+        return self.pretrain_videos.samples, self.finetune.samples if self.finetune else 0
+
+
+AnyRecipe = Recipe | TaskRecipe
+
 
 class Override(NamedTuple):
     """One dotted name with its new value, and where it was written."""
@@ -96,36 +105,66 @@ class Override(NamedTuple):
     place: Place
 
 
-def overrides(document: Document, at: Place, settings: Mapping[str, Any]) -> list[Override]:
-    """The dotted overrides of a scale or an arm; unknown names are refused with the nearest valid one."""
-    known = list(dotted_names(Recipe))
+def overrides(document: Document, at: Place, settings: Mapping[str, Any], recipe: Document) -> list[Override]:
+    """The dotted overrides of a scale or an arm; unknown names are refused with the nearest valid one.
+
+    `*` stands for every name of a mapping: `phases.*.steps`.
+    """
+    known = list(dotted_names(recipe_class(recipe.data), recipe.data))
+    phases = [f"phases.{name}" for name in recipe.data.get("seeded", ())]
+    seeded = (*phases, "sample") if is_task(recipe.data) else SEEDED
     result = []
     for name, value in settings.items():
         place = (*at, name)
-        if name in {f"{stage}.seed" for stage in SEEDED}:
+        if name in {f"{stage}.seed" for stage in seeded}:
             raise document.error(place, f"{name} is set by the spec's `seeds`; the same seed pairs the arms")
-        if name not in known:
+        meant = [each for each in known if fits(name.split("."), each.split("."))]
+        if not meant:
             raise document.error(place, f"unknown setting {name!r}; {nearest(name, known)}")
-        result.append(Override(name, value, document, place))
+        result += [Override(each, value, document, place) for each in meant]
     return result
 
 
-def sizes(scale: Document, settings: Mapping[str, Any], recipe: Document) -> list[Override]:
+def sizes(scale: Document, at: str, settings: Mapping[str, Any], recipe: Document) -> list[Override]:
     """A scale's overrides, of the stages that a recipe has: sizing an optional stage must not bring it in."""
-    layers = overrides(scale, ("settings",), settings)
-    return [layer for layer in layers if layer.name.partition(".")[0] in recipe.data]
+    layers = overrides(scale, (at,), settings, recipe)
+    return [layer for layer in layers if is_task(recipe.data) or layer.name.partition(".")[0] in recipe.data]
 
 
-def dotted_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every setting that can be overridden, from whole stages (`subset`) down to leaves (`subset.keep.motion.min`)."""
+def fits(pattern: list[str], name: list[str]) -> bool:
+    """Whether a name is one that the pattern means, part by part."""
+    return len(pattern) == len(name) and all(part in ("*", own) for part, own in zip(pattern, name, strict=True))
+
+
+def is_task(data: Mapping[str, Any]) -> bool:
+    """Whether a recipe's values are those of a task, which has phases, and not of the stages of text-to-video."""
+    return "phases" in data
+
+
+def recipe_class(data: Mapping[str, Any]) -> type[AnyRecipe]:
+    """The class of a recipe's values."""
+    return TaskRecipe if is_task(data) else Recipe
+
+
+def dotted_names(model: type[BaseModel], data: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Every setting that can be overridden, from whole stages (`subset`) down to leaves (`subset.keep.motion.min`).
+
+    data: the recipe's values, whose own names for entries of mappings count (`phases.images.lr`).
+    """
     for name, field in model.model_fields.items():
         yield prefix + name
         inner = submodel(field.annotation)
-        if inner:
-            yield from dotted_names(inner, f"{prefix}{name}.")
+        own = data.get(name)
+        values = own if isinstance(own, dict) else {}
+        if inner and get_origin(field.annotation) is dict:
+            for key in values:
+                yield f"{prefix}{name}.{key}"
+                yield from dotted_names(inner, {}, f"{prefix}{name}.{key}.")
+        elif inner:
+            yield from dotted_names(inner, values, f"{prefix}{name}.")
 
 
-def absolute(layer: Override, base: Recipe) -> Override:
+def absolute(layer: Override, base: AnyRecipe) -> Override:
     """An override by `{times: x}` as the value that it comes to: x times what recipe and scale say.
 
     Whole numbers are rounded, numbers of samples to whole batches; at least one of either is left.
@@ -136,7 +175,7 @@ def absolute(layer: Override, base: Recipe) -> Override:
     *parents, leaf = layer.name.split(".")
     holder: Any = base
     for parent in parents:
-        holder = getattr(holder, parent, None)
+        holder = holder.get(parent) if isinstance(holder, dict) else getattr(holder, parent, None)
     value = getattr(holder, leaf, None)
     if not is_number(value) or not is_number(times) or times < 0:
         message = f"times multiplies a number by a number, 0 or more; {layer.name} is {value!r}, times is {times!r}"
@@ -167,6 +206,6 @@ def merged(document: Document, layers: list[Override]) -> tuple[dict[str, Any], 
     return data, origins
 
 
-def build(data: Mapping[str, Any], origins: Origins) -> Recipe:
+def build(data: Mapping[str, Any], origins: Origins) -> AnyRecipe:
     """Validate merged values into a recipe."""
-    return validate(Recipe, data, origins)
+    return validate(recipe_class(data), data, origins)

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from ablations.document import Document, Origins, validate
 from ablations.errors import AblateError, nearest
-from ablations.recipe import Override, Recipe, absolute, build, merged, overrides, sizes
+from ablations.recipe import AnyRecipe, Override, absolute, build, is_task, merged, overrides, sizes
 from bench.settings import METRICS
 from svd_core.settings import Settings
 
@@ -35,12 +35,14 @@ class ScaleFile(Settings):
     """
     The keys of a scale file: sizes and steps, the metrics that make sense at that size, and what stages cost there.
 
-    `core_seconds` is what one stage of each kind took on the machine that made the committed results.
+    `settings` are those of text-to-video, `tasks` those of the other tasks. `core_seconds` is what one stage of each
+    kind took on the machine that made the committed results.
     """
 
     about: str
     in_process: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
+    tasks: dict[str, Any] = Field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
     core_seconds: dict[str, float] = Field(default_factory=dict)
 
@@ -62,7 +64,7 @@ class Spec:
     primary: str
     family: tuple[str, ...] | None
     metrics: tuple[str, ...]
-    arms: dict[str, Recipe]
+    arms: dict[str, AnyRecipe]
     overrides: dict[str, dict[str, Any]]
     text: str
 
@@ -96,21 +98,25 @@ def load(name: str, scale: str = "laptop") -> Spec:
     """
     document = Document(find("specs", name))
     file = validate(SpecFile, document.data, {(): (document, ())})
-    check(file, document)
+    try:
+        recipe = Document(find("recipes", file.recipe, document.path.parent))
+    except AblateError as error:
+        raise document.error(("recipe",), str(error)) from error
+    task = is_task(recipe.data)
+    check(file, document, paired=task)
     scale_document = Document(find("scales", scale))
     scale_file = validate(ScaleFile, scale_document.data, {(): (scale_document, ())})
-    if scale_file.metrics:
+    if scale_file.metrics and not task:
         check_metrics(scale_file.metrics, scale_document)
         if file.primary not in scale_file.metrics:
             raise scale_document.error(
                 ("metrics",), f"leaves out {file.primary!r}, the primary metric of {document.path}"
             )
-    try:
-        recipe = Document(find("recipes", file.recipe, document.path.parent))
-    except AblateError as error:
-        raise document.error(("recipe",), str(error)) from error
-    layers = sizes(scale_document, scale_file.settings, recipe)
-    metrics = scale_file.metrics or file.metrics
+    if task and scale_file.settings and not scale_file.tasks:
+        raise scale_document.error((), f"has no `tasks`: sizes for recipes such as {file.recipe}")
+    section = "tasks" if task else "settings"
+    layers = sizes(scale_document, section, getattr(scale_file, section), recipe)
+    metrics = file.metrics if task else scale_file.metrics or file.metrics
     return Spec(
         name=document.path.stem,
         path=document.path,
@@ -131,8 +137,8 @@ def load(name: str, scale: str = "laptop") -> Spec:
     )
 
 
-def check(file: SpecFile, document: Document) -> None:
-    """What holds between the keys of a spec."""
+def check(file: SpecFile, document: Document, *, paired: bool) -> None:
+    """What holds between the keys of a spec. `paired`: its runs are given a part of clips, and have true ones."""
     if file.baseline not in file.arms:
         raise document.error(("baseline",), f"unknown arm {file.baseline!r}; {nearest(file.baseline, list(file.arms))}")
     for index, seed in enumerate(file.seeds):
@@ -144,19 +150,19 @@ def check(file: SpecFile, document: Document) -> None:
             raise document.error(("family", index), f"unknown arm {arm!r}; {nearest(arm, others)}")
         if arm in (file.family or ())[:index]:
             raise document.error(("family", index), f"arm {arm!r} stands twice")
-    check_metrics(file.metrics, document)
+    check_metrics(file.metrics, document, paired=paired)
     if file.primary not in METRICS:
         raise document.error(("primary",), f"unknown metric {file.primary!r}; {nearest(file.primary, list(METRICS))}")
     if file.primary not in file.metrics:
         raise document.error(("primary",), f"{file.primary!r} is not among `metrics`: {', '.join(file.metrics)}")
 
 
-def check_metrics(metrics: tuple[str, ...], document: Document) -> None:
+def check_metrics(metrics: tuple[str, ...], document: Document, *, paired: bool = False) -> None:
     """Every metric is known and named once."""
     for index, metric in enumerate(metrics):
         if metric not in METRICS:
             raise document.error(("metrics", index), f"unknown metric {metric!r}; {nearest(metric, list(METRICS))}")
-        if METRICS[metric].paired:
+        if METRICS[metric].paired and not paired:
             reason = "compares clips with their true ones, which a run does not have: `ablate score` measures it"
             raise document.error(("metrics", index), f"metric {metric!r} {reason}")
         if metric in metrics[:index]:
@@ -165,11 +171,11 @@ def check_metrics(metrics: tuple[str, ...], document: Document) -> None:
 
 def resolve(
     arm: str, file: SpecFile, document: Document, recipe: Document, scale: list[Override], metrics: tuple[str, ...]
-) -> Recipe:
+) -> AnyRecipe:
     """The full recipe of one arm: recipe, then scale, then the arm's own overrides."""
 
     def values(name: str) -> tuple[dict[str, Any], Origins]:
-        layers = overrides(document, ("arms", name), file.arms[name])
+        layers = overrides(document, ("arms", name), file.arms[name], recipe)
         if any(isinstance(layer.value, dict) and "times" in layer.value for layer in layers):
             base = build(*merged(recipe, scale))
             layers = [absolute(layer, base) for layer in layers]

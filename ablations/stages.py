@@ -1,53 +1,20 @@
 """
-The whole experiment: every stage, what it needs, and the one function that does its work.
+The whole experiment in text-to-video: every stage, what it needs, and the one function that does its work.
 
 A stage reads its parents' artifacts and writes files into `out`; nothing else. Raise a stage's `version` when its
-code changes what it makes. Imports stand inside the functions so that planning loads no torch.
+code changes what it makes. Imports stand inside the functions so that planning loads no torch. The other tasks'
+experiments are in `ablations.task_stages`.
 """
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from ablations.recipe import Recipe
+from ablations.stage import Add, Inputs, Node, Stage, cores
+from ablations.task_stages import TASK_STAGES
 from bench.settings import ReferenceFeaturesSettings, ScoreSettings, SubsetScoreSettings, reference_encoders
 from svd_core import settings as s
 from svd_core.progress import Progress
-
-Inputs = Mapping[str, Path]
-"""The parents' artifact folders, by the role they play."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One kind of cached step. `weights` are files that its result depends on beside its parents."""
-
-    name: str
-    run: Callable[[Any, Inputs, Path, Progress], None]
-    version: int = 1
-    weights: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Node:
-    """One stage with its settings and parents: the identity of an artifact."""
-
-    stage: str
-    settings: Mapping[str, Any]
-    parents: Mapping[str, str]
-    fingerprint: str
-
-    @property
-    def key(self) -> str:
-        """The artifact's name in the store."""
-        return f"{self.stage}-{self.fingerprint}"
-
-
-def cores() -> int:
-    """Processes that a stage may use: a resource, never part of a fingerprint."""
-    return int(os.environ.get("ABLATE_CORES", "1"))
 
 
 def corpus(settings: s.CorpusSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -155,7 +122,8 @@ def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress
     from bench.score import score as run
 
     features = {role.partition(":")[2]: path for role, path in inputs.items() if role.startswith("features:")}
-    run(settings, inputs["sample"], features, inputs.get("score_encoder"), out, progress=progress)
+    encoder, held_out = inputs.get("score_encoder"), inputs.get("reference")
+    run(settings, inputs["sample"], features, encoder, out, held_out=held_out, progress=progress)
 
 
 def score_subset(settings: SubsetScoreSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -184,14 +152,9 @@ STAGES = {
         Stage("sample", sample, version=3),
         Stage("score", score, version=2),
         Stage("score_subset", score_subset),
+        *TASK_STAGES,
     )
 }
-
-
-class Add(Protocol):
-    """Enter a stage into a graph, with its settings and its parents by role; the answer stands for its artifact."""
-
-    def __call__(self, stage: str, settings: s.Settings, /, **parents: Node) -> Node: ...
 
 
 def experiment(recipe: Recipe, add: Add, previous: Node | None = None) -> dict[str, Node]:

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from ablations.document import Document, validate
 from ablations.errors import AblateError, nearest
+from ablations.recipe import is_task
+from ablations.task_recipe import TaskRecipe
 from ablations.tensorboard import PhaseCurves, check_installed
 from svd_core.progress import Progress
 from svd_core.tasks.settings import TrainingRecipe
@@ -21,20 +23,24 @@ if TYPE_CHECKING:
 console = Console(soft_wrap=True)
 
 
-def recipes() -> list[str]:
-    """Names of the packaged trainings."""
-    return sorted(path.name.removesuffix(".yaml") for path in (files("ablations") / "trainings").iterdir())
+def recipes() -> dict[str, Path]:
+    """The packaged trainings, and the recipes of specs that are one."""
+    home = Path(str(files("ablations")))
+    tasks = [path for path in (home / "recipes").glob("*.yaml") if is_task(Document(path).data)]
+    return {path.stem: path for path in sorted([*(home / "trainings").glob("*.yaml"), *tasks])}
 
 
 def load_recipe(name: str, folders: list[str], start: str | None) -> TrainingRecipe:
     """A packaged training or a YAML file. folders: `NAME=FOLDER`, clips to read instead of the entry's own."""
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        if name not in recipes():
-            raise AblateError(f"unknown training {name!r}; {nearest(name, recipes())}")
-        path = Path(str(files("ablations") / "trainings" / f"{name}.yaml"))
+        packaged = recipes()
+        if name not in packaged:
+            raise AblateError(f"unknown training {name!r}; {nearest(name, list(packaged))}")
+        path = packaged[name]
     document = Document(path)
-    data = dict(document.data)
+    judging = TaskRecipe.model_fields.keys() - TrainingRecipe.model_fields.keys()
+    data = {key: value for key, value in document.data.items() if key not in judging}
     for entry in folders:
         key, _, folder = entry.partition("=")
         known = list(data.get("data", {}))

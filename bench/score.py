@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from bench.features import Features, Videos, features
+from bench.held_out import Truth, against, camera_share
 from bench.measures import OF_CLIPS
 from bench.metrics.clip_score import clip_scores, toy_clip_score
 from bench.metrics.distances import measured_distance
@@ -45,21 +46,24 @@ def score(
     toy_clip: Path | None,
     out: Path,
     *,
+    held_out: Path | None = None,
     progress: Progress = silent,
 ) -> None:
     """
     Write `scores.json` (metric → `Score`) and `per_clip.parquet` (`clip, metric, value`) for a run's samples.
 
-    `reference` holds the reference-features artifact of each encoder that a set metric needs. A metric that cannot be
-    computed is null with its reason; the others stand.
+    `reference` holds the reference-features artifact of each encoder that a set metric needs, `held_out` the true clips
+    that paired metrics compare with. A metric that cannot be computed is null with its reason; the others stand.
     """
     videos = load_file(samples / "videos.safetensors")["videos"]
-    prompts = [entry["prompt"] for entry in json.loads((samples / "prompts.json").read_text())]
+    entries = json.loads((samples / "prompts.json").read_text())
+    texts = Texts([entry["prompt"] for entry in entries], [float(entry["fps"]) for entry in entries], toy_clip)
+    truth = Truth.load(samples, held_out) if held_out else None
     ours: dict[Encoder, Features] = {}
     scores, per_clip = {}, [pl.DataFrame(schema={"clip": pl.Int64, "metric": pl.String, "value": pl.Float64})]
     for number, name in enumerate(settings.metrics):
         listen = partial(_as_part, progress, number, len(settings.metrics))
-        measured = measure(name, videos, prompts, reference, toy_clip, ours, progress=listen)
+        measured = measure(name, videos, texts, reference, truth, ours, progress=listen)
         scores[name] = describe(METRICS[name], videos, measured)
         if measured.per_clip is not None:
             clips = np.arange(len(videos), dtype=np.int64)
@@ -68,6 +72,15 @@ def score(
     pl.concat(per_clip).write_parquet(out / "per_clip.parquet")
     text = json.dumps({name: asdict(entry) for name, entry in scores.items()}, indent=1)
     (out / "scores.json").write_text(text + "\n")
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is known of every clip: its prompt, and its frames a second; the small encoder that reads the prompts."""
+
+    prompts: list[str]
+    rates: list[float]
+    toy_clip: Path | None
 
 
 @dataclass(frozen=True)
@@ -90,9 +103,9 @@ class Measured:
 def measure(
     name: str,
     videos: Videos,
-    prompts: list[str],
+    texts: Texts,
     reference: Mapping[str, Path],
-    toy_clip: Path | None,
+    truth: Truth | None,
     ours: dict[Encoder, Features],
     *,
     progress: Progress = silent,
@@ -106,18 +119,26 @@ def measure(
     try:
         if METRICS[name].set_metric and encoder:
             return distance(METRICS[name], encoder, videos, reference, ours, progress)
-        match name:
-            case "clip_score":
-                return clip_agreement(videos, prompts)
-            case "toy_clip_score":
-                return toy_agreement(videos, prompts, toy_clip)
-            case "dynamic_degree" | "temporal_flicker" | "motion_smoothness" | "subject_consistency":
-                of_clip = OF_CLIPS[name]()
-                found = mean_of(np.array([of_clip(clip) for clip in videos]))
-                return replace(found, weights=weights.verify(encoder) if encoder else None)
-        raise KeyError(f"metric {name!r} is in the table but has no code")
+        if name == "clip_score":
+            return clip_agreement(videos, texts.prompts)
+        if name == "toy_clip_score":
+            return toy_agreement(videos, texts.prompts, texts.toy_clip)
+        found = mean_of(of_each_clip(name, videos, texts, truth))
+        return replace(found, weights=weights.verify(encoder) if encoder else None)
     except (ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
         return Measured(error=f"{type(error).__name__}: {error}")
+
+
+def of_each_clip(name: str, videos: Videos, texts: Texts, truth: Truth | None) -> NDArray[np.float64]:
+    """A metric's value of every clip. Raises ValueError for a paired one without true clips."""
+    if METRICS[name].paired:
+        if truth is None:
+            raise ValueError(f"{name} compares clips with their true ones, and none were given")
+        return against(name, videos, truth)
+    if name.startswith("camera_"):
+        return camera_share(name.removeprefix("camera_"), videos, texts.rates)
+    of_clip = OF_CLIPS[name]()
+    return np.array([of_clip(clip) for clip in videos])
 
 
 def distance(

@@ -52,6 +52,11 @@ METRICS: dict[str, Metric] = {
     "psnr": Metric("PSNR", "higher", None, set_metric=False, paired=True),
     "ssim": Metric("SSIM", "higher", None, set_metric=False, paired=True),
     "clip_similarity": Metric("CLIP similarity[vit-b-16]", "higher", "clip", set_metric=False, paired=True),
+    "tsed": Metric("TSED[SIFT]", "higher", None, set_metric=False, paired=True),
+    "tsed_truth": Metric("TSED[SIFT] of the true views", "higher", None, set_metric=False, paired=True),
+    "camera_horizontal": Metric("horizontal camera[tracked corners]", "higher", None, set_metric=False),
+    "camera_zoom": Metric("zooming camera[tracked corners]", "higher", None, set_metric=False),
+    "camera_static": Metric("static camera[tracked corners]", "higher", None, set_metric=False),
 }
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from ablations.artifacts import Store, read_json
 from ablations.job import PACKAGES, code_revision, machine, versions
 from ablations.plan import Graph
+from ablations.recipe import Recipe
 from ablations.report.differences import differing, settings_of
 from ablations.report.result import (
     AblationResult,
@@ -24,6 +25,7 @@ from ablations.report.result import (
 )
 from ablations.spec import Spec
 from ablations.status import row
+from ablations.task_recipe import TaskRecipe
 from ablations.votes import on_present_samples, votes_table
 from bench.curation import axis_auc, cut_f1, kept_quality
 
@@ -69,7 +71,8 @@ class Tables:
     """The clip table and the planted truth, read once; both None where curation is not done."""
 
     def __init__(self, spec: Spec, graph: Graph, store: Store) -> None:
-        corpus, curated = present(store, shared(graph, "corpus")), present(store, shared(graph, "curate"))
+        roles = next(iter(graph.runs.values()))  # the other tasks render their clips and curate nothing
+        corpus, curated = (present(store, roles[role]) if role in roles else None for role in ("corpus", "curate"))
         self.clips = pl.read_parquet(curated / "clips.parquet") if curated else None
         self.truth = pl.read_parquet(corpus / "truth.parquet") if corpus else None
         self.curation = None
@@ -92,9 +95,9 @@ class Tables:
 
 def arm(name: str, spec: Spec, graph: Graph, store: Store, tables: Tables, times: "Mapping[str, Spent]") -> Arm:
     """One arm with its subset. A subset drawn anew for every seed is described by the first seed's."""
-    subset = present(store, graph.runs[name, spec.seeds[0]]["subset"])
-    recipe = spec.arms[name]
-    samples, finetuned = recipe.pretrain_videos.samples, recipe.finetune.samples if recipe.finetune else 0
+    roles = graph.runs[name, spec.seeds[0]]
+    subset = present(store, roles["subset"]) if "subset" in roles else None
+    samples, finetuned = spec.arms[name].lengths
     known = Arm(
         name,
         spec.overrides[name],
@@ -116,11 +119,16 @@ def arm(name: str, spec: Spec, graph: Graph, store: Store, tables: Tables, times
     )
 
 
+TRAININGS = ("pretrain_videos", "train_phase")
+"""What made the network that is sampled, by its role."""
+
+
 def run(name: str, seed: int, graph: Graph, store: Store) -> Run:
     """One run's scores and files, or why it has none."""
     roles = graph.runs[name, seed]
-    videos = present(store, roles.get("finetune", roles["pretrain_videos"]))
-    log = videos / "metrics.jsonl" if videos else None
+    made_by = graph.nodes[roles["sample"]].parents
+    trained = present(store, next(made_by[role] for role in TRAININGS if role in made_by))
+    log = trained / "metrics.jsonl" if trained else None
     samples = present(store, roles["sample"])
     scored = present(store, roles["score"])
     if scored is None:
@@ -199,23 +207,41 @@ def fingerprints(graph: Graph) -> dict[str, str]:
     for (arm_name, seed), roles in graph.runs.items():
         for role, key in roles.items():
             if key not in named.values():
-                name = role if key == shared(graph, role) else f"{role} · {arm_name} · seed {seed}"
+                first = next(iter(graph.runs.values())).get(role)
+                name = role if key == first else f"{role} · {arm_name} · seed {seed}"
                 named[name] = key
     return {name: key.rpartition("-")[2] for name, key in named.items()}
 
 
 def notes(spec: Spec) -> tuple[str, ...]:
     """What a reader must know to judge the numbers."""
-    stage_i = spec.arms[spec.baseline].pretrain_images
+    recipe = spec.arms[spec.baseline]
     limits = (spec.limits,) if spec.limits else ()
-    lengths = {(arm.pretrain_videos.samples, arm.finetune and arm.finetune.samples) for arm in spec.arms.values()}
-    equally_long = "All arms train for equally many samples, so a smaller subset is repeated more often."
+    equal = len({arm.lengths for arm in spec.arms.values()}) == 1
+    own = notes_on_task(recipe) if isinstance(recipe, TaskRecipe) else notes_on_text(recipe, equal)
+    return (*limits, *own)
+
+
+def notes_on_task(recipe: TaskRecipe) -> tuple[str, ...]:
+    """Of runs that are given a part of held-out clips."""
+    named = ", ".join(recipe.seeded)
     return (
-        *limits,
+        f"The seed of a run reaches its phase ({named}) and sampling; clips, frozen networks and earlier phases have "
+        "one fixed seed, shared by all arms and seeds: intervals do not speak of them.",
+        "Runs are sampled from held-out clips that no arm trains on; paired metrics leave out the frames that were "
+        "given. The same seed gives the same data order and noise in every arm.",
+    )
+
+
+def notes_on_text(recipe: Recipe, equally_long: bool) -> tuple[str, ...]:
+    """Of runs that are sampled by captions; `equally_long`: all arms train for as many samples."""
+    stage_i = recipe.pretrain_images
+    repeats = "All arms train for equally many samples, so a smaller subset is repeated more often."
+    return (
         f"Stage I (image pretraining, {stage_i.samples:,} samples of clean images, no frames of clips) has one fixed "
         f"seed, {stage_i.seed}, shared by all arms and seeds: intervals speak of video training and sampling, not of "
         "image pretraining.",
-        *([equally_long] if len(lengths) == 1 else []),
+        *([repeats] if equally_long else []),
         "Prompts are the captions of held-out clips that no arm trains on; the same seed gives the same prompts, data "
         "order and noise in every arm.",
     )

@@ -9,7 +9,8 @@ from ablations.artifacts import Store, read_json
 from ablations.plan import Graph
 from ablations.search.parameters import Point
 from ablations.search.study import Study
-from ablations.stages import Node, segments
+from ablations.stage import Node
+from ablations.stages import segments
 from bench.settings import METRICS
 
 Values = dict[str, dict[str, float]]

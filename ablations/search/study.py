@@ -105,11 +105,14 @@ class Study:
 
     def recipe(self, point: Mapping[str, Any], key: str = "parameters") -> Recipe:
         """Recipe, then scale, then the point. Raises DocumentError at the study's own line under `key`."""
-        data, origins = merged(self.base, self.layers + overrides(self.document, (key,), point))
+        data, origins = merged(self.base, self.layers + overrides(self.document, (key,), point, self.base))
         metrics = [name for name in self.file.objectives if name in METRICS]
         if metrics:
             data["score"] = {**data.get("score", {}), "metrics": metrics}
-        return build(data, origins)
+        recipe = build(data, origins)
+        if not isinstance(recipe, Recipe):
+            raise self.document.error(("recipe",), "studies search recipes of text-to-video only, so far")
+        return recipe
 
     @cached_property
     def rungs(self) -> tuple[int, ...]:
@@ -173,9 +176,9 @@ def load(name: str, scale: str = "laptop") -> Study:
         in_process=scale_file.in_process,
         core_seconds=scale_file.core_seconds,
         base=base,
-        layers=sizes(scale_document, scale_file.settings, base),
+        layers=sizes(scale_document, "settings", scale_file.settings, base),
     )
-    overrides(document, ("parameters",), file.parameters)  # for its complaints about unknown names
+    overrides(document, ("parameters",), file.parameters, base)  # for its complaints about unknown names
     if PREFERENCE in file.objectives or file.rater is not None:
         check_preference(file, document)
     else:

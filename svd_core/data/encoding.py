@@ -9,46 +9,54 @@ import torch
 import torch.nn.functional as F
 
 from svd_core.data.latents import CAPTIONS
-from svd_core.data.records import Record
+from svd_core.data.records import Record, write_records
 from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
 from svd_core.encoders.conditioners import Conditioners
 from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.progress import Progress, silent
-from svd_core.tasks.settings import Phase
+from svd_core.tasks.settings import RecordSettings
 from svd_core.training.draws import sample_rng
 
 SCALE_FROM = 16
 """Clips whose latents tell whether the autoencoder's scale is right."""
 
 
+def make_records(
+    settings: RecordSettings, clips: Path, encoders: Path, out: Path, *, progress: Progress = silent
+) -> None:
+    """Encode a clip folder by the frozen networks of `encoders` into records under `out`."""
+    networks = VideoAutoencoder.load(encoders), Conditioners.load(encoders)
+    write_records(out, encode_records(settings, clips, *networks, progress=progress))
+
+
 def encode_records(
-    phase: Phase,
+    settings: RecordSettings,
     clips: Path,
     autoencoder: VideoAutoencoder,
     conditioners: Conditioners,
     *,
     progress: Progress = silent,
 ) -> Iterator[Record]:
-    """The records of a clip folder, in its order, at the phase's resolution and length.
+    """The records of a clip folder, in its order, at the resolution and length of the settings.
 
-    Phases on images keep every frame of a clip to choose from. Raises ValueError for clips with fewer frames than
-    asked or a size that the autoencoder does not take, WrongLatentScale if latents are far from unit variance.
+    Raises ValueError for clips with fewer frames than asked or a size that the autoencoder does not take,
+    WrongLatentScale if latents are far from unit variance.
     """
     table = read_clip_table(clips)
-    _check_size(phase, autoencoder.factor)
+    _check_size(settings.resolution, autoencoder.factor)
     first: list[torch.Tensor] = []
     for number, row in enumerate(table.iter_rows(named=True)):
         pixels = next(read_windows(clips, table[number : number + 1], batch_size=1))[0]
-        frames = len(pixels) if phase.task == "images" else phase.frames
+        frames = settings.frames or len(pixels)
         if len(pixels) < frames:
-            raise ValueError(f"clip {row['clip_id']!r} has {len(pixels)} frames; phase {phase.name} asks for {frames}")
-        images = resized(to_unit_range(pixels[:frames]), phase.resolution)
+            raise ValueError(f"clip {row['clip_id']!r} has {len(pixels)} frames; {frames} are asked for")
+        images = resized(to_unit_range(pixels[:frames]), settings.resolution)
         means = autoencoder.encode(images)
         if number < SCALE_FROM:
             first.append(means)
         if number == min(SCALE_FROM, len(table)) - 1:
             autoencoder.check_scale(torch.cat(first))
-        condition, strength = _noisy_first_frames(phase, number, images[:1], autoencoder)
+        condition, strength = _noisy_first_frames(settings, number, images[:1], autoencoder)
         yield Record(
             latents=means * autoencoder.scale,
             text=_captions(conditioners, row),
@@ -75,31 +83,31 @@ def resized(images: torch.Tensor, resolution: tuple[int, int]) -> torch.Tensor:
 
 
 def _noisy_first_frames(
-    phase: Phase, number: int, frame: torch.Tensor, autoencoder: VideoAutoencoder
+    settings: RecordSettings, number: int, frame: torch.Tensor, autoencoder: VideoAutoencoder
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Encoder means, not scaled, of the first frame under pixel noise, and its strengths: ln s ~ N(mean, std^2).
 
     Several a clip, drawn once: training takes one of them at random, and the encoder never runs there.
     """
-    draws = phase.strength_draws if phase.task in ("image_to_video", "multi_view") else 0
-    rng = sample_rng(phase.seed, "noise_strength", number)
-    strength = torch.from_numpy(np.exp(rng.normal(phase.strength_mean, phase.strength_std, draws)).astype(np.float32))
+    draws, rng = settings.strength_draws, sample_rng(0, "noise_strength", number)
+    strength = np.exp(rng.normal(settings.strength_mean, settings.strength_std, draws))
+    strengths = torch.from_numpy(strength.astype(np.float32))
     noise = torch.from_numpy(rng.standard_normal((draws, *frame.shape[1:]), np.float32))
     if not draws:
         height, width = (side // autoencoder.factor for side in frame.shape[-2:])
-        return torch.zeros(0, autoencoder.model.config.latent_channels, height, width), strength
-    return autoencoder.encode(frame + strength[:, None, None, None] * noise), strength
+        return torch.zeros(0, autoencoder.model.config.latent_channels, height, width), strengths
+    return autoencoder.encode(frame + strengths[:, None, None, None] * noise), strengths
 
 
 def _captions(conditioners: Conditioners, row: dict[str, object]) -> torch.Tensor:
     return conditioners.encode_text([str(row[column] or "") for column in CAPTIONS])
 
 
-def _check_size(phase: Phase, factor: int) -> None:
-    if any(side % factor for side in phase.resolution):
+def _check_size(resolution: tuple[int, int], factor: int) -> None:
+    if any(side % factor for side in resolution):
+        nearest = [max(1, round(side / factor)) * factor for side in resolution]
         raise ValueError(
-            f"phase {phase.name}: resolution {list(phase.resolution)} must be multiples of {factor}, the pixels a "
-            f"latent; nearest: {[max(1, round(side / factor)) * factor for side in phase.resolution]}"
+            f"resolution {list(resolution)} must be multiples of {factor}, the pixels a latent; nearest: {nearest}"
         )
 
 

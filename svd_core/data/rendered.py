@@ -3,40 +3,48 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import cv2
 import numpy as np
 import polars as pl
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from svd_core.curation.motion import motion_score
 from svd_core.data.shards import Sample, write_shard
-from svd_core.data.toy_lvd.pairs import image_pairs
 from svd_core.data.windows import to_pixels, to_unit_range
 from svd_core.tasks.settings import ClipsSettings
 from svd_core.training.draws import sample_rng
 
 Move = Literal["horizontal", "zoom", "static"]
+MOVES: tuple[Move, ...] = ("horizontal", "zoom", "static")
 FPS = 8.0
 VIEW = 0.5
 """Side of the camera's view, as a share of the scene's."""
+RECTANGLES = 30
+"""On a wall: enough corners in every part of it for the camera's motion to be told (a toy_lvd scene has too few)."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One clip: window uint8 (T, H, W, 3). elevation in degrees, of orbits only."""
+    """One clip: window uint8 (T, H, W, 3). Of orbits only: elevation in degrees, cameras (T, 3, 4)."""
 
     window: NDArray[np.uint8]
     caption: str
     fps: float
     camera_motion: str | None = None
     elevation: float | None = None
+    cameras: NDArray[np.float64] | None = None
 
 
 def render_clips(settings: ClipsSettings, out: Path) -> None:
-    """Write `clips.parquet` and `shards/` of what `settings.render` names."""
+    """Write `clips.parquet` and `shards/` of what `settings.render` names, and all in one for whom it is the truth:
+
+    `clips.safetensors` with `videos` uint8 (N, T, 3, H, W) and, of orbits, their exact `cameras` (N, T, 3, 4).
+    """
     rendered = {"clips": _toy_clips, "camera_moves": _camera_moves, "orbits": _orbits}
     if settings.render is None:
         raise ValueError("settings name a folder of clips, there is nothing to render")
@@ -44,10 +52,17 @@ def render_clips(settings: ClipsSettings, out: Path) -> None:
     clips = list(rendered[settings.render](settings))
     samples = [Sample(f"{settings.render}-{number:05d}", clip.window, {}) for number, clip in enumerate(clips)]
     ranges = write_shard(out / "shards" / "000000.tar", samples, scratch=out)
+    save_file(_truth(clips), out / "clips.safetensors")
     rows = [_row(sample, clip, place) for sample, clip, place in zip(samples, clips, ranges, strict=True)]
     half_written = out / "clips.parquet.half"
     pl.DataFrame(rows, schema_overrides={"motion": pl.Float64, "error": pl.String}).write_parquet(half_written)
     half_written.replace(out / "clips.parquet")
+
+
+def _truth(clips: list[Rendered]) -> dict[str, NDArray[Any]]:
+    videos = np.stack([clip.window for clip in clips]).transpose(0, 1, 4, 2, 3)
+    cameras = [clip.cameras for clip in clips if clip.cameras is not None]
+    return {"videos": np.ascontiguousarray(videos), **({"cameras": np.stack(cameras)} if cameras else {})}
 
 
 def _row(sample: Sample, clip: Rendered, place: tuple[int, int]) -> dict[str, object]:
@@ -70,32 +85,47 @@ def _toy_clips(settings: ClipsSettings) -> Iterator[Rendered]:
 
 
 def _camera_moves(settings: ClipsSettings) -> Iterator[Rendered]:
-    """A still scene of `toy_lvd`, seen by a camera that moves sideways, zooms in, or stands."""
-    assert settings.move is not None  # noqa: S101  (the settings' own check)
-    images, captions = image_pairs("images", range(settings.count), settings.seed, 2 * settings.resolution)
-    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        views = camera_path(settings.move, settings.frames, sample_rng(settings.seed, "camera_moves", index))
-        grid = F.affine_grid(views, [settings.frames, 3, settings.resolution, settings.resolution], align_corners=False)
-        frames = F.grid_sample(to_unit_range(image).expand(settings.frames, -1, -1, -1), grid, align_corners=False)
-        yield Rendered(to_pixels(frames).permute(0, 2, 3, 1).numpy(), caption, FPS, settings.move)
+    """A wall of rectangles, seen by a camera that moves sideways, zooms, or stands."""
+    side, frames = settings.resolution, settings.frames
+    for index in range(settings.count):
+        rng = sample_rng(settings.seed, "camera_moves", index)
+        move = MOVES[index % len(MOVES)] if settings.move is None or settings.move == "any" else settings.move
+        wall = to_unit_range(torch.from_numpy(_wall(rng, 4 * side)).permute(2, 0, 1)[None])
+        grid = F.affine_grid(camera_path(move, frames, rng), [frames, 3, 2 * side, 2 * side], align_corners=False)
+        views = F.avg_pool2d(F.grid_sample(wall.expand(frames, -1, -1, -1), grid, align_corners=False), 2)
+        yield Rendered(to_pixels(views).permute(0, 2, 3, 1).numpy(), "a wall", FPS, move)
+
+
+def _wall(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
+    """Rectangles of many colours, RGB (side, side, 3)."""
+    colours = rng.integers(0, 256, (RECTANGLES + 1, 3)).tolist()
+    wall = np.full((side, side, 3), colours[0], np.uint8)
+    for colour in colours[1:]:
+        centre, half = rng.uniform(0, side, 2), rng.uniform(0.05, 0.15, 2) * side
+        corners = [tuple(int(value) for value in corner) for corner in (centre - half, centre + half)]
+        cv2.rectangle(wall, corners[0], corners[1], colour, -1)
+    return wall
 
 
 def camera_path(move: Move, frames: int, rng: np.random.Generator) -> torch.Tensor:
     """Where the camera looks, frame by frame: affine maps (T, 2, 3) from its view to the scene, both in [-1, 1].
 
-    horizontal: across half of the scene, in either direction. zoom: in or out by a factor of two.
+    horizontal: half a view to either side. zoom: in or out by the root of two.
     """
-    time = torch.linspace(0, 1, frames) if rng.random() < 0.5 else torch.linspace(1, 0, frames)
-    size = VIEW * 2**-time * 1.5 if move == "zoom" else torch.full((frames,), VIEW)
-    shift = (time - 0.5) * 2 * (1 - VIEW) if move == "horizontal" else torch.zeros(frames)
+    time = torch.linspace(-0.5, 0.5, frames) * (1 if rng.random() < 0.5 else -1)
+    size = VIEW * 2 ** (time / 2) if move == "zoom" else torch.full((frames,), VIEW)
+    shift = time * VIEW if move == "horizontal" else torch.zeros(frames)
     zero = torch.zeros(frames)
     return torch.stack([torch.stack([size, zero, shift], 1), torch.stack([zero, size, zero], 1)], 1)
 
 
 def _orbits(settings: ClipsSettings) -> Iterator[Rendered]:
-    """Whole turns around objects; the first of their training split, not one that is tested on."""
+    """Whole turns around the first objects of a split, of which none shares an object with another."""
     from svd_core.data.objects import SPLITS, render
 
-    for number in SPLITS["train"][: settings.count]:
+    objects = SPLITS[settings.split]
+    if settings.count > len(objects):
+        raise ValueError(f"split {settings.split} has {len(objects)} objects, {settings.count} orbits are asked for")
+    for number in objects[: settings.count]:
         orbit = render(f"{number:03d}", side=settings.resolution, views=settings.frames)
-        yield Rendered(orbit.images, "an object", FPS, elevation=orbit.elevation)
+        yield Rendered(orbit.images, "an object", FPS, elevation=orbit.elevation, cameras=orbit.cameras)

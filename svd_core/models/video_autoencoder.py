@@ -1,5 +1,6 @@
 """The latent autoencoder of Stable Video Diffusion: a frame-wise encoder and a decoder that sees the whole clip."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLTemporalDecoder
 
-from svd_core.data.windows import to_unit_range
+from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
 from svd_core.models.checkpoints import load_network, locate
 from svd_core.progress import Progress, silent
 from svd_core.tasks.settings import AutoencoderKLSettings
@@ -69,6 +70,24 @@ class VideoAutoencoder:
                 f"latents have a standard deviation of {spread:.3g} after scaling_factor={self.scale:g}; diffusion "
                 f"expects about 1: {self.scale / spread:.3g} would fit this autoencoder and these clips"
             )
+
+
+def make_autoencoder(
+    settings: AutoencoderKLSettings, clips: Sequence[Path], out: Path, *, progress: Progress = silent
+) -> None:
+    """Write `vae/` under `out`: the released one that the settings name, or a small one trained on these clip folders.
+
+    Clips of several lengths are cut to the shortest. Raises ValueError for frames of several sizes.
+    """
+    if settings.folder is not None:
+        VideoAutoencoder.load(settings.folder).model.save_pretrained(out / "vae")
+        return
+    windows = [torch.cat(list(read_windows(folder, read_clip_table(folder), batch_size=64))) for folder in clips]
+    sizes = sorted({tuple(each.shape[-2:]) for each in windows})
+    if len(sizes) > 1:
+        raise ValueError(f"one autoencoder is trained on all clips, but their frames have the sizes {sizes}")
+    frames = min(each.shape[1] for each in windows)
+    train_video_autoencoder(settings, torch.cat([each[:, :frames] for each in windows]), out / "vae", progress=progress)
 
 
 def train_video_autoencoder(

@@ -10,7 +10,7 @@ from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.tasks.generation import Run
 from svd_core.tasks.networks import plain
 from svd_core.tasks.settings import GenerationSettings
-from svd_core.training.phases import LORA_FILE
+from svd_core.training.phase import LORA_FILE
 
 STOCK_GROUPS = 32
 

@@ -31,7 +31,7 @@ from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.tasks.batches import TIME_IDS, between, elevation_ids
 from svd_core.tasks.networks import load_lora, load_unet
 from svd_core.tasks.settings import GenerationSettings, Phase, Task
-from svd_core.training.phases import LORA_FILE, schedule_of
+from svd_core.training.phase import LORA_FILE, schedule_of
 
 SCALES: dict[str, Callable[[float, float, int], torch.Tensor]] = {
     "constant": lambda lowest, highest, frames: constant(highest, frames),
@@ -71,11 +71,14 @@ class Run:
     phase: Phase | None = None
 
     @classmethod
-    def load(cls, folder: Path) -> "Run":
-        """From the folder of a training (its last phase), a phase, an export or a release. Raises CheckpointError."""
+    def load(cls, folder: Path, encoders: Path | None = None) -> "Run":
+        """From the folder of a training (its last phase), a phase, an export or a release. Raises CheckpointError.
+
+        encoders: the folder of the frozen networks, if it is neither `folder` nor beside it.
+        """
         phases = sorted(path.parent.parent for path in folder.glob("[0-9][0-9]-*/unet/config.json"))
         own = phases[-1] if phases else folder
-        encoders = own if (own / "vae").is_dir() else own.parent / "encoders"
+        encoders = encoders or (own if (own / "vae").is_dir() else own.parent / "encoders")
         network = load_unet(locate(own, "unet"))
         if not isinstance(network, SpatioTemporalUNet):
             raise CheckpointError(f"{own} holds an image network; only video networks are sampled")

@@ -17,42 +17,41 @@ from svd_core.models.networks import image_unet
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.tasks.batches import TIME_IDS, input_channels
-from svd_core.tasks.settings import TrainingRecipe
+from svd_core.tasks.settings import Bases, Phase
 
 
-def next_network(recipe: TrainingRecipe, number: int, out: Path) -> tuple[nn.Module, bool]:
-    """The network that phase `number` trains, and whether it was inflated just now.
+def next_network(phase: Phase, bases: Bases, encoders: Path, before: Path | None) -> tuple[nn.Module, bool]:
+    """The network that a phase trains, and whether it was inflated just now. before: the folder of the phase before.
 
     New weights come from torch's global generator. Raises NotInflatable or CheckpointError.
     """
-    phase = recipe.phases[number]
-    before = _network_before(recipe, number, out)
-    if before.dtype != torch.float32:
-        before = before.float()
+    before_it = _network_before(bases, encoders, before)
+    if before_it.dtype != torch.float32:
+        before_it = before_it.float()
     if phase.task == "images":
-        if not isinstance(before, UNet2DConditionModel):
-            raise CheckpointError(f"phase {phase.name} trains on images, but {recipe.start} holds a video network")
-        return before, False
-    latent = VideoAutoencoder.load(out / "encoders").model.config.latent_channels
+        if not isinstance(before_it, UNet2DConditionModel):
+            raise CheckpointError(f"phase {phase.name} trains on images, but {bases.start} holds a video network")
+        return before_it, False
+    latent = VideoAutoencoder.load(encoders).model.config.latent_channels
     channels, ids = input_channels(phase.task, latent), TIME_IDS[phase.task]
-    if inflated := isinstance(before, UNet2DConditionModel):
+    if inflated := isinstance(before_it, UNet2DConditionModel):
         video = inflate(
-            before, in_channels=channels, time_ids=ids, time_id_dim=recipe.time_id_dim, num_frames=phase.frames
+            before_it, in_channels=channels, time_ids=ids, time_id_dim=bases.time_id_dim, num_frames=phase.frames
         )
     else:
-        video = adapted(before, in_channels=channels, time_ids=ids)
+        video = adapted(before_it, in_channels=channels, time_ids=ids)
     video.register_to_config(num_frames=phase.frames)
     return (MaskedFrames(video) if phase.task == "frame_interpolation" else video), inflated
 
 
-def _network_before(recipe: TrainingRecipe, number: int, out: Path) -> Any:
-    if number:
-        return load_unet(out / f"{number - 1:02d}-{recipe.phases[number - 1].name}" / "unet")
-    if recipe.start is not None:
-        return load_unet(start_folder(recipe.start))
-    width = Conditioners.load(out / "encoders").dim
-    latent = VideoAutoencoder.load(out / "encoders").model.config.latent_channels
-    return image_unet(recipe.network, channels=latent, text_dim=width, norm_groups=recipe.norm_groups)
+def _network_before(bases: Bases, encoders: Path, before: Path | None) -> Any:
+    if before is not None:
+        return load_unet(before / "unet")
+    if bases.start is not None:
+        return load_unet(start_folder(bases.start))
+    width = Conditioners.load(encoders).dim
+    latent = VideoAutoencoder.load(encoders).model.config.latent_channels
+    return image_unet(bases.network, channels=latent, text_dim=width, norm_groups=bases.norm_groups)
 
 
 def start_folder(start: str) -> Path:

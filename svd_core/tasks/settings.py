@@ -1,8 +1,8 @@
 """Settings of a whole training: where it starts, what it reads, and its phases one after the other. Free of torch."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from svd_core.settings import NetworkSettings, Settings
 
@@ -12,12 +12,14 @@ Task = Literal["images", "text_to_video", "image_to_video", "frame_interpolation
 class ClipsSettings(Settings):
     """Clips to train on: rendered here, or a folder that curation wrote (`clips.parquet` and `shards/`).
 
-    render: `clips` are good clips of `toy_lvd`, `camera_moves` its scenes under a moving camera, `orbits` turning
-    objects. subset: a folder with `subset.parquet`, by default all clips of `folder`.
+    render: `clips` are good clips of `toy_lvd`, `camera_moves` walls of rectangles under a moving camera (`any`: each
+    clip under one of the three moves), `orbits` turning objects of a split, which `seed` does not touch. subset: a
+    folder with `subset.parquet`, by default all clips of `folder`.
     """
 
     render: Literal["clips", "camera_moves", "orbits"] | None = None
-    move: Literal["horizontal", "zoom", "static"] | None = None
+    move: Literal["horizontal", "zoom", "static", "any"] | None = None
+    split: Literal["train", "validation", "test"] = "train"
     count: int = Field(96, ge=1)
     frames: int = Field(10, ge=1)
     resolution: int = Field(32, ge=8)
@@ -30,7 +32,7 @@ class ClipsSettings(Settings):
         if (self.render is None) == (self.folder is None):
             raise ValueError("say either what to render or which folder to read")
         if (self.render == "camera_moves") != (self.move is not None):
-            raise ValueError("move (horizontal, zoom or static) belongs to render: camera_moves")
+            raise ValueError("move (horizontal, zoom, static or any) belongs to render: camera_moves")
         return self
 
 
@@ -69,7 +71,7 @@ class Phase(Settings):
     of pixels in [-1, 1] (image_to_video, multi_view) or of latents (frame_interpolation). warmup in steps.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    name: str = Field("", pattern=r"^[a-z0-9_]*$")
     task: Task
     data: str
     resolution: tuple[int, int]
@@ -108,6 +110,15 @@ class Phase(Settings):
         """Samples until the learning rate is full."""
         return self.warmup_steps * self.batch_size
 
+    @property
+    def records(self) -> "RecordSettings":
+        """What the phase's clips are encoded as."""
+        size: dict[str, Any] = {"resolution": self.resolution, "frames": None if self.task == "images" else self.frames}
+        if self.task not in ("image_to_video", "multi_view"):
+            return RecordSettings(**size)
+        names = ("strength_mean", "strength_std", "strength_draws")
+        return RecordSettings(**size, **{name: getattr(self, name) for name in names})
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.task == "images" and self.frames != 1:
@@ -119,6 +130,16 @@ class Phase(Settings):
         if self.objective == "continuous" and (self.zero_terminal_snr or self.schedule_shift_from):
             raise ValueError("zero_terminal_snr and schedule_shift_from are of the discrete objectives, v and epsilon")
         return self
+
+
+class RecordSettings(Settings):
+    """How clips are encoded: height and width; frames, all of a clip if null; noisy first frames as in `Phase`."""
+
+    resolution: tuple[int, int]
+    frames: int | None
+    strength_mean: float = 0.0
+    strength_std: float = 0.0
+    strength_draws: int = 0
 
 
 class ExecutionSettings(Settings):
@@ -156,36 +177,96 @@ class GenerationSettings(Settings):
     noise_strength: float = Field(0.02, ge=0)
 
 
-class TrainingRecipe(Settings):
-    """A whole training.
+class SampledClips(Settings):
+    """How many of the held-out clips are sampled anew, from the first on, and with which noise."""
+
+    clips: int = Field(24, ge=1)
+    seed: int = 0
+
+
+class TaskSampleSettings(SampledClips, GenerationSettings):
+    """A run of any task, sampled for held-out clips."""
+
+
+Part = TypeVar("Part", bound=Settings)
+
+
+def part(kind: type[Part], whole: Settings) -> Part:
+    """The settings of one kind among others."""
+    return kind(**{name: getattr(whole, name) for name in kind.model_fields})
+
+
+class Bases(Settings):
+    """What all phases of a training share: where it starts, and how its networks are built.
 
     start: a folder or cached hub id with Stable Diffusion's image UNet or Stable Video Diffusion's video UNet, or the
     folder of another training; by default fresh weights of `network`. norm_groups: 32 is all that diffusers' own video
     class knows, which a pipeline for export needs.
     """
 
-    about: str
     start: str | None = None
     network: NetworkSettings = NetworkSettings()
     norm_groups: int = Field(32, ge=1)
     time_id_dim: int = Field(256, ge=2)
+
+
+class PhaseSettings(Phase, Bases):
+    """All that one phase is trained by, beside its clips."""
+
+
+class EncoderSettings(Settings):
+    """The frozen networks of a training. A small autoencoder is trained on clips of all `data`."""
+
     autoencoder: AutoencoderKLSettings = AutoencoderKLSettings()
     conditioners: ConditionersSettings = ConditionersSettings()
+
+
+class TrainingRecipe(Bases, EncoderSettings):
+    """A whole training: `order` names its phases, one after the other; by default all of them, as they are written."""
+
+    about: str
     data: dict[str, ClipsSettings]
-    phases: tuple[Phase, ...] = Field(min_length=1)
+    phases: dict[Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")], Phase] = Field(min_length=1)
+    order: tuple[str, ...] = ()
     execution: ExecutionSettings = ExecutionSettings()
     watch: WatchSettings = WatchSettings()
     generation: GenerationSettings = GenerationSettings()
 
+    @field_validator("phases")
+    @classmethod
+    def _named(cls, phases: dict[str, Phase]) -> dict[str, Phase]:
+        """A phase's name is its key."""
+        for key, phase in phases.items():
+            if phase.name not in ("", key):
+                raise ValueError(f"phase {key!r} calls itself {phase.name!r}; a phase's name is its key")
+        return {key: phase.model_copy(update={"name": key}) for key, phase in phases.items()}
+
+    @property
+    def chain(self) -> tuple[Phase, ...]:
+        """The phases of this training in order."""
+        return tuple(self.phases[name] for name in self.order or self.phases)
+
+    @property
+    def bases(self) -> Bases:
+        """The settings that every phase is built by."""
+        return part(Bases, self)
+
+    @property
+    def encoders(self) -> EncoderSettings:
+        """The settings of the frozen networks."""
+        return part(EncoderSettings, self)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for phase in self.phases:
+        for name in self.order:
+            if name not in self.phases:
+                raise ValueError(f"order names phase {name!r}; there are: {', '.join(self.phases)}")
+        if len(set(self.order)) < len(self.order):
+            raise ValueError(f"order names a phase twice: {', '.join(self.order)}")
+        for phase in self.phases.values():
             if phase.data not in self.data:
                 raise ValueError(f"phase {phase.name} reads data {phase.data!r}; there are: {', '.join(self.data)}")
-        names = [phase.name for phase in self.phases]
-        if len(set(names)) < len(names):
-            raise ValueError(f"two phases share a name: {', '.join(names)}")
-        tasks = [phase.task for phase in self.phases]
+        tasks = [phase.task for phase in self.chain]
         if "images" in tasks[first_video(tasks) :]:
             raise ValueError("images come before videos: an inflated network is no image model any more")
         return self

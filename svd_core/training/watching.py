@@ -13,7 +13,7 @@ from svd_core.training.execution import Execution
 from svd_core.training.loop import STEPS_PER_LINE
 from svd_core.training.objectives import objective_of
 from svd_core.training.pace import Pace, flops_per_sample, peak
-from svd_core.training.phases import schedule_of
+from svd_core.training.phase import schedule_of
 from svd_core.training.state import TrainingState
 
 

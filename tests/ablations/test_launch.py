@@ -12,7 +12,7 @@ from ablations.artifacts import Store
 from ablations.cluster import LocalCluster
 from ablations.launch import LocalLaunch, Outcome
 from ablations.plan import Graph
-from ablations.stages import Stage
+from ablations.stage import Stage
 from ablations.status import LiveView, standing
 from svd_core.settings import Settings
 

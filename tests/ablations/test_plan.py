@@ -13,6 +13,23 @@ ARM = """
     subset.keep: {motion: {drop_lowest: 0.5}}
 family:"""
 
+GOLDEN = {
+    "autoencoder": "autoencoder-021eca0719c4f39c1756",
+    "corpus": "corpus-9f817b5d00ecb98c19cb",
+    "curate": "curate-07392c732967d160e982",
+    "encode": "encode-a86e76bf98beb10982ba",
+    "encode_images": "encode_images-116ab58e0fc6f2019810",
+    "filter_encoder": "text_image_encoder-9f312fae9ec1a3367dc0",
+    "images": "images-f68ef53750a0c40ba6f3",
+    "pretrain_images": "pretrain_images-7082eb1857085be865b0",
+    "pretrain_videos": "pretrain_videos-087af3c66f8a2525ec46",
+    "reference": "reference-9bdf80c5f5477047d94b",
+    "sample": "sample-1dc5d9cc3904352d4eaf",
+    "score": "score-b6e7a1f5142d46bed872",
+    "subset": "subset-fd9a9997583ee6cc419e",
+}
+"""Artifacts of one run of `data_curation`, at laptop scale: hours of reference runs are kept under these names."""
+
 
 @pytest.fixture(scope="module")
 def spec():
@@ -58,6 +75,10 @@ def test_a_fourth_arm_adds_only_its_own_stages(spec, edited):
     assert set(before) < set(after)
     new = [after[key].stage for key in set(after) - set(before)]
     assert sorted(new) == sorted(["subset"] + ["pretrain_videos", "sample", "score"] * 3)
+
+
+def test_the_artifacts_of_reference_runs_keep_their_names(spec):
+    assert plan(spec).runs["filtered", 0] == GOLDEN
 
 
 def test_names_and_words_are_no_part_of_a_fingerprint(spec, edited):

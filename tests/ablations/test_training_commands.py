@@ -31,7 +31,7 @@ conditioners: {dim: 32}
 autoencoder: {block_out_channels: [32, 32], steps: 2}
 data: {moves: {render: camera_moves, move: static, count: 2, frames: 3, resolution: 16}}
 phases:
-  - {name: clip, task: image_to_video, data: moves, resolution: [16, 16], frames: 3, steps: 2, batch_size: 2, lr: 1e-3}
+  clip: {task: image_to_video, data: moves, resolution: [16, 16], frames: 3, steps: 2, batch_size: 2, lr: 1e-3}
 generation: {steps: 2}
 """
 
@@ -48,7 +48,7 @@ def test_every_packaged_training_is_valid(name: str) -> None:
 
 def test_the_released_recipe_is_the_papers_table() -> None:
     names = [name for name in recipes() if name.startswith("svd")]
-    found = {phase.name: phase for name in names for phase in load_recipe(name, [], None).phases}
+    found = {phase.name: phase for name in names for phase in load_recipe(name, [], None).chain}
     for name, (resolution, frames, steps, batch, lr, p_mean, p_std) in TABLE.items():
         phase = found[name]
         assert (phase.resolution, phase.frames, phase.steps) == (resolution, frames, steps)

@@ -11,6 +11,7 @@ from scipy import stats
 from ablations.statistics import clustered_mean
 from bench.folder_score import Request, finite_mean, score_folders
 from bench.folders import Sampling, open_folder
+from bench.held_out import OF_ORBITS
 from bench.measures import OF_CLIPS, OF_PAIRS, OF_TEXTS
 from bench.metrics import lpips, motion_smoothness, psnr, ssim, temporal_flicker
 from bench.metrics.protocols import PROTOCOLS
@@ -67,5 +68,6 @@ def test_clips_of_one_file_are_no_independent_evidence():
 def test_every_metric_of_clips_has_its_measure():
     known = {**OF_CLIPS, **OF_PAIRS, **OF_TEXTS}
     wanted = {name for name, metric in METRICS.items() if not metric.set_metric}
-    assert wanted - {"toy_clip_score"} == set(known)
-    assert {name for name, metric in METRICS.items() if metric.paired} == set(OF_PAIRS)
+    of_runs = {"toy_clip_score", "camera_horizontal", "camera_zoom", "camera_static", *OF_ORBITS}
+    assert wanted - of_runs == set(known)
+    assert {name for name, metric in METRICS.items() if metric.paired} == {*OF_PAIRS, *OF_ORBITS}

@@ -58,7 +58,7 @@ def test_rungs_are_whole_batches_and_end_with_the_whole_training(write):
         ("low: 0.0, ", "", "4:3", "a range needs low and high"),
         ("{low: 0.0,", "{choices: [0.1, 0.1], low: 0.0,", "4:3", "either choices or a range"),
         ("[fvd]", "[fdv]", "6:14", "no stage yields 'fdv'; did you mean 'fvd'?"),
-        ("[fvd]", "[loss]", "6:14", "no stage yields 'loss'; valid: clip_score"),
+        ("[fvd]", "[loss]", "6:14", "no stage yields 'loss'; valid: camera_horizontal"),
         ("[fvd]", "[fvd, fvd]", "6:19", "objective 'fvd' stands twice"),
         ("[fvd]", "[kept_f1]", "11:1", "'kept_f1' is no metric of trained runs"),
         ("motion.drop_lowest: 0.0", "motion.drop_lowest: 0.1", "7:13", "0.1 is not a value that `parameters` allows"),

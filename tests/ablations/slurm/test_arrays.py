@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ablations.plan import Graph
 from ablations.slurm.arrays import Task, arrange, dependency
-from ablations.stages import Node
+from ablations.stage import Node
 
 
 def graph_of(*edges):

@@ -12,9 +12,11 @@ from tiny_recipes import PHASE, PHASES, tiny_recipe
 
 from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.tasks.networks import load_unet
-from svd_core.training import loop, phases, watching
+from svd_core.training import loop, watching
+from svd_core.training import phase as one_phase
 from svd_core.training.execution import Execution
-from svd_core.training.phases import LORA_FILE, run_training
+from svd_core.training.phase import LORA_FILE
+from svd_core.training.phases import run_training
 
 
 class Interruption(Exception):
@@ -34,19 +36,19 @@ def test_interrupted_in_any_phase_the_result_is_the_same_to_the_bit(
     for kept in ("clips", "encoders", "records"):
         shutil.copytree(trained / kept, tmp_path / kept)
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
-    batch_of = phases.batch_of
-    for phase, stop in zip(("videos", "lora"), stops, strict=True):
+    batch_of = one_phase.batch_of
+    for name, stop in zip(("videos", "lora"), stops, strict=True):
 
-        def interrupt(settings, records, samples, *rest, phase=phase, stop=stop):
-            if settings.name == phase and samples.start == stop:
+        def interrupt(settings, records, samples, *rest, name=name, stop=stop):
+            if settings.name == name and samples.start == stop:
                 raise Interruption
             return batch_of(settings, records, samples, *rest)
 
-        monkeypatch.setattr(phases, "batch_of", interrupt)
+        monkeypatch.setattr(one_phase, "batch_of", interrupt)
         with pytest.raises(Interruption):
             run_training(tiny_recipe(*PHASES), tmp_path, Execution())
         torch.manual_seed(99)
-    monkeypatch.setattr(phases, "batch_of", batch_of)
+    monkeypatch.setattr(one_phase, "batch_of", batch_of)
     run_training(tiny_recipe(*PHASES), tmp_path, Execution())
     assert network_files(tmp_path) == network_files(trained)
 
@@ -114,7 +116,7 @@ def test_interpolation_is_saved_as_a_plain_network_of_nine_channels(trained: Pat
 @pytest.mark.parametrize(
     ("phase", "message"),
     [
-        ({"frames": 5}, "clip 'camera_moves-00000' has 4 frames; phase videos asks for 5"),
+        ({"frames": 5}, "clip 'camera_moves-00000' has 4 frames; 5 are asked for"),
         ({"resolution": [17, 16]}, r"resolution \[17, 16\] must be multiples of 2, .* nearest: \[16, 16\]"),
     ],
 )

@@ -23,7 +23,7 @@ def tiny_recipe(*phases: dict[str, Any], **changes: Any) -> TrainingRecipe:
         "conditioners": {"dim": 32},
         "autoencoder": {"block_out_channels": [32, 32], "steps": 3},
         "data": {"zooms": {"render": "camera_moves", "move": "zoom", "count": 5, "frames": 4, "resolution": 16}},
-        "phases": phases,
+        "phases": {phase["name"]: phase for phase in phases},
         "generation": {"steps": 3},
         **changes,
     }
