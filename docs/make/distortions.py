@@ -17,7 +17,7 @@ from svd_core.data.real_videos import clips_of
 from svd_core.encoders.weights import fetch
 
 VIDEOS = ("bikes", "bigbuckbunny", "carphone_pristine")
-CLIPS, FRAMES, SIDE = 4, 10, 128
+CLIPS, FRAMES, SIDE = 2, 10, 128
 STRENGTHS = (0.0, 0.1, 0.3, 1.0)
 NAMES = {
     "fvd": ("FVD[i3d-k400]", "lower", 1),

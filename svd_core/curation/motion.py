@@ -71,7 +71,7 @@ def motion(kind: str) -> Motion:
 def raft(weights: Path, *, side: int = 448) -> Motion:
     """RAFT (Teed & Deng 2020; paper: Stage III, at 800 x 450) with torchvision's weights from a file of the user's.
 
-    `weights` is the state dict of `raft_large` or `raft_small`, as .pth or .safetensors; which one is told by its
+    `weights` is the state dict of `raft_large` or `raft_small`, as safetensors; which one is told by its
     shapes. `side` must be a multiple of 8 of at least 128. Raises ValueError for other files.
     """
     from svd_core.encoders.raft import Raft

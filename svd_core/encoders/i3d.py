@@ -21,6 +21,18 @@ MIN_FRAMES = 9
 LAYERS = {"logits": 400, "pool": 1024}
 """What `features` can give, with its dimensions: FVD's logits, or what the classifier sees."""
 
+LOGITS = "Logits/Conv3d_0c_1x1"
+BRANCHES = ("0/Conv3d_0a_1x1", *(f"{branch}/Conv3d_{part}" for branch in (1, 2) for part in ("0a_1x1", "0b_3x3")))
+UNITS = (
+    *("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3"),
+    *(
+        f"Mixed_{block}/Branch_{unit}"
+        for block in ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")
+        for unit in (*BRANCHES, "3/Conv3d_0b_1x1")
+    ),
+)
+"""The convolutions that have a BatchNorm, in the order of the original's definition."""
+
 Kernels = dict[str, Tensor]
 
 
@@ -38,13 +50,18 @@ class I3D(nn.Module):
         self.mixed_3 = nn.ModuleList(Mixed(kernels, f"Mixed_3{letter}") for letter in "bc")
         self.mixed_4 = nn.ModuleList(Mixed(kernels, f"Mixed_4{letter}") for letter in "bcdef")
         self.mixed_5 = nn.ModuleList(Mixed(kernels, f"Mixed_5{letter}") for letter in "bc")
-        self.logits_weight = nn.Buffer(kernels["Logits/Conv3d_0c_1x1.weight"].flatten(1))
-        self.logits_bias = nn.Buffer(kernels["Logits/Conv3d_0c_1x1.bias"])
+        self.logits_weight = nn.Buffer(kernels[f"{LOGITS}.weight"].flatten(1))
+        self.logits_bias = nn.Buffer(kernels[f"{LOGITS}.bias"])
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """From the cached safetensors file (see `svd_core.encoders.weights`)."""
-        return cls(_fold_batch_norm(load_file(path))).eval()
+        return cls.of(load_file(path))
+
+    @classmethod
+    def of(cls, weights: dict[str, Tensor]) -> Self:
+        """From the tensors of such a file."""
+        return cls(_fold_batch_norm(weights)).eval()
 
     @torch.inference_mode()
     def features(self, videos: Tensor, layer: str = "logits") -> Tensor:

@@ -1,16 +1,15 @@
-"""InceptionV3 of 2015-12-05, as clean-fid loads and feeds it (Parmar et al. 2022): the network of FID."""
+"""InceptionV3 of 2015-12-05, fed as clean-fid feeds it (Parmar et al. 2022): the network of FID."""
 
-import warnings
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
-from cleanfid.inception_torchscript import InceptionV3W
 from cleanfid.resize import build_resizer
+from safetensors.torch import load_file
 from torch import Tensor
 
-FILE = "inception-2015-12-05.pt"
+from svd_core.encoders.inception_v3 import InceptionV3
 
 
 class Inception:
@@ -18,24 +17,14 @@ class Inception:
 
     dim = 2048
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    def __init__(self, network: InceptionV3) -> None:
         self.network = network.eval()
         self.resize = build_resizer("clean")
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """
-        From the TorchScript file, whose digest the caller has checked (see `svd_core.encoders.weights.locate`).
-
-        clean-fid insists on the file's original name.
-        """
-        if path.name != FILE:
-            raise ValueError(f"clean-fid reads a file named {FILE}, got {path}")
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "`torch.jit.load` is", FutureWarning
-            )  # there is no other form of the file
-            return cls(InceptionV3W(str(path.parent), download=False, resize_inside=False))
+        """From the cached safetensors file (see `svd_core.encoders.weights`)."""
+        return cls(InceptionV3(load_file(path)))
 
     def to(self, device: torch.device) -> Self:
         """Move the network; resizing stays on the CPU, as clean-fid does it."""
@@ -48,6 +37,6 @@ class Inception:
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"Inception needs images (N, 3, H, W), got {tuple(images.shape)}")
         pictures = (images * 255).permute(0, 2, 3, 1).cpu().numpy()
-        resized = np.stack([self.resize(picture) for picture in pictures])
-        pooled: Tensor = self.network(torch.from_numpy(resized).permute(0, 3, 1, 2).to(images.device))
-        return pooled.float()
+        resized = torch.from_numpy(np.stack([self.resize(picture) for picture in pictures])).permute(0, 3, 1, 2)
+        pooled: Tensor = self.network((resized.to(images.device) - 128) / 128)
+        return pooled

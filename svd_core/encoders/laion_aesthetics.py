@@ -1,7 +1,7 @@
 """LAION's aesthetics predictor (Schuhmann et al. 2022): linear layers on CLIP ViT-L/14's image embedding.
 
-The published heads are `sac+logos+ava1-l14-linearMSE.pth` (five layers, no activation between them) and the single
-layers `sa_0_4_vit_*_linear.pth`. Scores are those of people on a scale of 1 to 10.
+The published head is `sac+logos+ava1-l14-linearMSE.pth` (five layers, no activation between them). Scores are those of
+people on a scale of 1 to 10.
 """
 
 import re
@@ -11,9 +11,8 @@ from typing import Self
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
-
-from svd_core.encoders.checkpoints import state_dict
 
 NAME = re.compile(r"(layers\.(\d+)\.)?(weight|bias)")
 
@@ -26,8 +25,8 @@ class LaionAesthetics:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """From a published head, .pth or .safetensors. Raises ValueError for a file of other tensors."""
-        tensors = state_dict(path)
+        """From a head in safetensors (see `svd_core.encoders.weights`). Raises ValueError for other tensors."""
+        tensors = load_file(path)
         names = {name: NAME.fullmatch(name) for name in tensors}
         numbers = sorted({int(match[2] or 0) for match in names.values() if match})
         prefixes = [f"layers.{number}." if f"layers.{number}.weight" in tensors else "" for number in numbers]

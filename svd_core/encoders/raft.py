@@ -6,9 +6,8 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torchvision.models.optical_flow import raft_large, raft_small
-
-from svd_core.encoders.checkpoints import state_dict
 
 
 class Raft:
@@ -20,7 +19,7 @@ class Raft:
     @classmethod
     def load(cls, path: Path) -> Self:
         """From the state dict of torchvision's `raft_large` or `raft_small`. Raises ValueError for any other."""
-        tensors = state_dict(path)
+        tensors = load_file(path)
         for build in (raft_large, raft_small):
             model = build(weights=None)
             shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}

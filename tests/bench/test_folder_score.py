@@ -17,7 +17,8 @@ from bench.metrics.frechet import frechet_distance
 from bench.metrics.protocols import PROTOCOLS
 from svd_core.data.processes import worker_pool
 from svd_core.data.video import VideoError
-from svd_core.encoders.weights import TABLE, MissingWeights, fetch
+from svd_core.encoders.weights import MissingWeights, fetch
+from svd_core.encoders.weights_table import TABLE
 
 SHORT = replace(PROTOCOLS["unterthiner"], frames=9, name="nine frames")
 

@@ -16,7 +16,8 @@ from bench.measures import OF_CLIPS, OF_PAIRS, OF_TEXTS
 from bench.metrics import lpips, motion_smoothness, psnr, ssim, temporal_flicker
 from bench.metrics.protocols import PROTOCOLS
 from bench.settings import METRICS
-from svd_core.encoders.weights import TABLE, fetch
+from svd_core.encoders.weights import fetch
+from svd_core.encoders.weights_table import TABLE
 
 SHORT = replace(PROTOCOLS["unterthiner"], frames=9, name="nine frames")
 PAIRED = {"lpips": lpips, "psnr": psnr, "ssim": ssim}

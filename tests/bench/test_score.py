@@ -11,7 +11,8 @@ from bench.reference import reference_features
 from bench.score import score
 from bench.settings import ReferenceFeaturesSettings, ScoreSettings
 from svd_core.encoders.toy_clip import train_toy_clip
-from svd_core.encoders.weights import TABLE, fetch
+from svd_core.encoders.weights import fetch
+from svd_core.encoders.weights_table import TABLE
 from svd_core.settings import ToyClipSettings
 
 CLIPS, FRAMES = 4, 9

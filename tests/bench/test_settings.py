@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from bench.features import ENCODERS
 from bench.settings import METRICS, ScoreSettings, check_metric, reference_encoders, required_weights
-from svd_core.encoders.weights import TABLE
+from svd_core.encoders.weights_table import TABLE
 
 
 def test_misspelt_metric_names_the_nearest():

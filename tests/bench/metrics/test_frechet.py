@@ -83,8 +83,8 @@ def test_laws(n, m, d, seed, scale):
 
 
 @pytest.mark.parametrize(("n", "rank", "decay"), [(200, 40, 0), (200, 40, 4), (41, 40, 0), (200, 12, 0), (30, 40, 0)])
-def test_the_quick_ways_for_many_features_are_as_exact(monkeypatch, n, rank, decay):
-    """Cholesky factors and roots of eigenvalues, with eigenvectors and singular values where those do not work."""
+def test_the_quick_way_for_many_features_is_as_exact(monkeypatch, n, rank, decay):
+    """Cholesky factors, with eigenvectors where there are none."""
     rng = np.random.default_rng(0)
     scales = 10.0 ** -np.linspace(0, decay, rank)
     x, y = (rng.normal(size=(n, rank)) * scales @ rng.normal(size=(rank, 40)) for _ in range(2))
@@ -92,14 +92,6 @@ def test_the_quick_ways_for_many_features_are_as_exact(monkeypatch, n, rank, dec
     monkeypatch.setattr(frechet, "LARGE", 0)
     assert frechet_distance(x, y) == pytest.approx(slow, rel=1e-10)
     assert frechet_distance(x, x) < 1e-9
-
-
-def test_roots_of_eigenvalues_are_not_used_where_rounding_could_show(monkeypatch):
-    monkeypatch.setattr(frechet, "LARGE", 0)
-    values = 10.0 ** -np.arange(0.0, 12)
-    rng = np.random.default_rng(0)
-    left, right = (np.linalg.qr(rng.normal(size=(12, 12)))[0] for _ in range(2))
-    assert frechet.nuclear_norm(left @ np.diag(values) @ right) == pytest.approx(values.sum(), rel=1e-14)
 
 
 def test_takes_tensors_and_lists():

@@ -5,7 +5,8 @@ import torch
 from bench.metrics import frechet_distance, fvd
 from bench.metrics.fvd import clip_encoder
 from bench.metrics.protocols import PROTOCOLS
-from svd_core.encoders.weights import TABLE, fetch
+from svd_core.encoders.weights import fetch
+from svd_core.encoders.weights_table import TABLE
 
 
 @pytest.fixture(scope="module", autouse=True)

