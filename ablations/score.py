@@ -1,4 +1,4 @@
-"""The `ablate score` command: any two folders of videos, without a spec."""
+"""The `ablate score` and `score-views` commands: any two folders of videos or of views, without a spec."""
 
 import hashlib
 import json
@@ -18,6 +18,7 @@ from ablations.errors import AblateError
 from bench.folder_score import Request, Scored, score_folders
 from bench.metrics.protocols import protocol_named
 from bench.settings import ScoreSettings
+from bench.view_score import ViewScores, score_views
 from svd_core.data.processes import worker_pool
 from svd_core.encoders.weights import WeightsError
 
@@ -79,16 +80,35 @@ def run(request: Request, out: Path | None, workers: int | None, *, as_json: boo
             )
     except (ValueError, WeightsError, ImportError) as error:
         raise AblateError(str(error)) from error
-    place = out or store.folder("scores") / f"{request.generated.name}-{_key(scored)}"
-    scored.write(place)
+    show(scored, out or place(store, request.generated, scored), as_json=as_json)
+
+
+def run_views(real: Path, generated: Path, metrics: str, out: Path | None, *, as_json: bool) -> None:
+    """As `run`, of folders of views; `metrics` "" means all that can be measured."""
+    torch.set_num_threads(1)
+    names = [name.strip() for name in metrics.split(",")] if metrics else None
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("scoring", total=None)
+            scored = score_views(
+                real, generated, names, progress=lambda done, total, **_: bar.update(task, completed=done, total=total)
+            )
+    except (ValueError, WeightsError, ImportError) as error:
+        raise AblateError(str(error)) from error
+    show(scored, out or place(Store(), generated, scored), as_json=as_json)
+
+
+def show(scored: Scored | ViewScores, out: Path, *, as_json: bool) -> None:
+    """Write the scores to `out`, and print them."""
+    scored.write(out)
     if as_json:
         print(scored.as_json())
         return
     console.print(table(scored))
-    console.print(f"written to {place}", highlight=False)
+    console.print(f"written to {out}", highlight=False)
 
 
-def table(scored: Scored) -> Table:
+def table(scored: Scored | ViewScores) -> Table:
     """Metrics in rows; nothing is bold, for two numbers do not make a verdict."""
     grid = Table("metric", "value", "± stderr", "n", "n real", "frames", "resolution", box=None, pad_edge=False)
     for score in scored.scores.values():
@@ -120,5 +140,7 @@ def read_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _key(scored: Scored) -> str:
-    return hashlib.sha256(scored.as_json().encode()).hexdigest()[:12]
+def place(store: Store, generated: Path, scored: Scored | ViewScores) -> Path:
+    """Where scores go by default: a folder for each content."""
+    key = hashlib.sha256(scored.as_json().encode()).hexdigest()[:12]
+    return store.folder("scores") / f"{generated.name}-{key}"

@@ -92,3 +92,22 @@ def score(
 
     asked = request(real, generated, metrics, protocol, (frames, stride, clips), fps, size, prompts, device)
     run(asked, out, workers, as_json=json)
+
+
+@app.command(name="score-views")
+def score_views(
+    real: Annotated[Path, typer.Option(help="Folder of rendered objects, OBJECT/000.png … and OBJECT/cameras.json.")],
+    generated: Annotated[Path, typer.Option(help="Folder of generated views of the same objects.")],
+    metrics: Annotated[
+        str,
+        typer.Option(help="lpips,lpips_vgg16,psnr,ssim,clip_similarity,tsed,tsed_truth (default: what can be had)."),
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Where scores.json and per_view.parquet go (default: store).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Score generated views of objects against renders (pybullet's, GSO, Objaverse) by the paper's protocol."""
+    from ablations.score import run_views
+
+    run_views(real, generated, metrics, out, as_json=json)

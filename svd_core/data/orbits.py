@@ -11,7 +11,7 @@ Objaverse in this layout are read like those of `svd_core.data.objects`.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,11 +83,16 @@ def read_orbit(folder: Path) -> Orbit:
     if not views or intrinsics.shape != (3, 3) or poses.shape != (views, 3, 4):
         seen = f"intrinsics {intrinsics.shape}, world_to_camera {poses.shape}, azimuth_deg {azimuths.shape}"
         raise ValueError(f"{path}: expected (3, 3), (V, 3, 4) and (V,), got {seen}")
-    images = [_read(folder / f"{number:03d}.png") for number in range(views)]
-    for number, image in enumerate(images):
+    return Orbit(read_views(folder, range(views)), intrinsics, poses, elevation, azimuths)
+
+
+def read_views(folder: Path, numbers: Sequence[int]) -> Image:
+    """Views with these numbers, uint8 RGB (V, H, W, 3). Raises ValueError naming a missing or unequal file."""
+    images = [_read(folder / f"{number:03d}.png") for number in numbers]
+    for number, image in zip(numbers, images, strict=True):
         if image.shape != images[0].shape:
             raise ValueError(f"{folder / f'{number:03d}.png'}: size {image.shape[:2]}, the first {images[0].shape[:2]}")
-    return Orbit(np.stack(images), intrinsics, poses, elevation, azimuths)
+    return np.stack(images)
 
 
 def read_orbits(root: Path, split: str) -> Iterator[tuple[str, Orbit]]:

@@ -83,8 +83,8 @@ def test_laws(n, m, d, seed, scale):
 
 
 @pytest.mark.parametrize(("n", "rank", "decay"), [(200, 40, 0), (200, 40, 4), (41, 40, 0), (200, 12, 0), (30, 40, 0)])
-def test_the_quick_way_for_many_features_is_as_exact(monkeypatch, n, rank, decay):
-    """Cholesky factors, with eigenvectors where there are none."""
+def test_the_quick_ways_for_many_features_are_as_exact(monkeypatch, n, rank, decay):
+    """Cholesky factors and roots of eigenvalues, with eigenvectors and singular values where those do not work."""
     rng = np.random.default_rng(0)
     scales = 10.0 ** -np.linspace(0, decay, rank)
     x, y = (rng.normal(size=(n, rank)) * scales @ rng.normal(size=(rank, 40)) for _ in range(2))
@@ -92,6 +92,18 @@ def test_the_quick_way_for_many_features_is_as_exact(monkeypatch, n, rank, decay
     monkeypatch.setattr(frechet, "LARGE", 0)
     assert frechet_distance(x, y) == pytest.approx(slow, rel=1e-10)
     assert frechet_distance(x, x) < 1e-9
+
+
+@pytest.mark.parametrize(("n", "m", "decay"), [(40, 40, 12), (40, 60, 12), (60, 40, 6), (40, 40, 0), (40, 30, 3)])
+def test_the_sum_of_singular_values_is_as_exact_where_squares_lose_the_small_ones(monkeypatch, n, m, decay):
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.normal(size=(side, side)))[0] for side in (n, m))
+    values = np.concatenate(
+        [np.ones(min(n, m) * 2 // 3), 10.0 ** -np.linspace(0, decay, min(n, m) - min(n, m) * 2 // 3)]
+    )
+    matrix = (left[:, : len(values)] * values) @ right[: len(values)]
+    monkeypatch.setattr(frechet, "LARGE", 0)
+    assert frechet.nuclear_norm(matrix) == pytest.approx(values.sum(), rel=1e-14)
 
 
 def test_takes_tensors_and_lists():
