@@ -3,6 +3,7 @@
 from functools import cached_property
 from statistics import fmean, stdev
 
+from ablations.report.by_clip import ClipDifference, clip_differences
 from ablations.report.preference import Preference, preference
 from ablations.report.result import AblationResult
 from ablations.report.style import arm_styles
@@ -57,6 +58,11 @@ class Findings:
             m: {arm: paired_difference(arm, scores[m][arm], baseline, scores[m][baseline]) for arm in self.others}
             for m in metrics
         }
+
+    @cached_property
+    def clip_differences(self) -> dict[str, dict[str, ClipDifference]]:
+        """Metric to arm to its difference from the baseline clip by clip, of metrics that have values per clip."""
+        return clip_differences(self.result)
 
     @cached_property
     def preference(self) -> Preference | None:

@@ -9,6 +9,7 @@ from math import isnan
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
+from ablations.report.by_clip import ClipDifference
 from ablations.report.findings import Findings
 from ablations.report.preference import Preference
 from ablations.report.result import AblationResult, Score
@@ -54,6 +55,8 @@ def build_table(findings: Findings) -> Table:
     panels = [score_panel(findings)]
     if findings.others:
         panels.append(difference_panel(findings))
+    if findings.clip_differences:
+        panels.append(clip_panel(findings))
     if findings.preference:
         panels.append(preference_panel(findings.preference, findings))
     notes = (*reading(findings), *polling(findings.preference), *gaps(result))
@@ -106,6 +109,30 @@ def _difference(findings: Findings, metric: str, arm: str) -> Cell:
     if difference.mean is None:
         return Cell("–")
     text = number(difference.mean, places, signed=True) + (stars(findings.comparisons[arm].p_holm) if primary else "")
+    if interval is not None:
+        text += f" [{number(interval.low, places, signed=True)}, {number(interval.high, places, signed=True)}]"
+    return Cell(text, value=difference.mean)
+
+
+def clip_panel(findings: Findings) -> Panel:
+    """Differences clip by clip with intervals clustered by source, of the metrics that have values per clip."""
+    found = findings.clip_differences
+    header = ("Arm", *(findings.label(metric) for metric in found), "Clips", "Source videos")
+    rows = []
+    for arm in findings.others:
+        own = [found[metric].get(arm) for metric in found]
+        sizes = [(d.clips, d.sources) for d in own if d]
+        cells = [_clip_difference(findings.places(metric), d) for metric, d in zip(found, own, strict=True)]
+        counts = [Cell(str(max(column)), value=max(column)) for column in zip(*sizes, strict=True)] or [Cell("–")] * 2
+        rows.append((Cell(arm), *cells, *counts))
+    title = f"Difference from {findings.result.baseline}, clip by clip [95 % interval clustered by source video]"
+    return Panel(title, header, tuple(rows))
+
+
+def _clip_difference(places: int, difference: ClipDifference | None) -> Cell:
+    if difference is None:
+        return Cell("–")
+    text, interval = number(difference.mean, places, signed=True), difference.interval
     if interval is not None:
         text += f" [{number(interval.low, places, signed=True)}, {number(interval.high, places, signed=True)}]"
     return Cell(text, value=difference.mean)
@@ -213,6 +240,11 @@ def reading(findings: Findings) -> list[str]:
         notes.append(
             "All other metrics are descriptive: unadjusted 95 % intervals, no verdict. "
             "Bold: decided by the verdict, never by rank alone. *, **, ***: p below 0.05, 0.01, 0.001 after Holm."
+        )
+    if findings.clip_differences:
+        notes.append(
+            "Clip by clip: clips of all seeds made from one held-out video's caption are one cluster. These intervals "
+            "speak of the networks trained, not of other seeds, so they are no verdict."
         )
     return notes
 

@@ -1,11 +1,13 @@
 """
-How fast scoring is: the Fréchet step, I3D's features, and where the time of `ablate score` goes.
+How fast scoring is: the Fréchet step, I3D's features, where the time of `ablate score` goes, and what memory it takes.
 
-Seconds are CPU seconds of one thread.
+Seconds are CPU seconds of one thread, but for memory and GPU.
 """
 
+import subprocess
+import sys
 from pathlib import Path
-from time import process_time
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -92,13 +94,58 @@ def test_share_of_time_in_forwards(benchmark: Any, tmp_path: Path, monkeypatch: 
     benchmark.extra_info["seconds with features kept"] = process_time() - started
 
 
-@pytest.mark.parametrize("n", [256, 10_000])
-def test_frechet_step(benchmark: Any, n: int) -> None:
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from bench.folder_score import Request, score_folders
+from bench.metrics.protocols import PROTOCOLS
+root = Path(sys.argv[1])
+protocol = PROTOCOLS["stylegan-v"].but(None, None, 0)
+score_folders(Request(root, root, ("fd_vgg16", "psnr"), protocol), root / sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.benchmark(timer=perf_counter)
+def test_memory_of_large_sets(benchmark: Any, tmp_path: Path) -> None:
+    """Peak memory of a process of its own that scores a folder, and of one whose folder has eight times the clips."""
+    fetch("vgg16")
+    picture = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8)
+
+    def peak(clips: int) -> float:
+        for number in range(clips // 16):
+            write_h264(tmp_path / f"{number}.mp4", np.roll(picture, number, 1).repeat(16 * FRAMES, 0), fps=8)
+        command = [sys.executable, "-c", MEASURE, str(tmp_path), f"cache-{clips}"]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    peaks = {64: peak(64), 512: benchmark.pedantic(peak, (512,), rounds=1, iterations=1)}
+    added = (512 - 64) * FRAMES * picture.nbytes / 2**20
+    benchmark.extra_info["peak MiB"] = {f"{clips} clips": mebibytes for clips, mebibytes in peaks.items()}
+    benchmark.extra_info["MiB more for each MiB of more pixels"] = (peaks[512] - peaks[64]) / added
+
+
+@pytest.mark.benchmark(timer=perf_counter)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_i3d_features_on_a_gpu(benchmark: Any) -> None:
+    network = I3D.load(fetch("i3d_k400")).cuda()
+    clip = torch.rand(1, FRAMES, 3, 224, 224, device="cuda")
+
+    def encode() -> None:
+        network.features(clip)
+        torch.cuda.synchronize()
+
+    benchmark.pedantic(encode, rounds=200, iterations=1, warmup_rounds=5)
+    benchmark.extra_info["clips a second"] = 1 / benchmark.stats.stats.median
+    benchmark.extra_info["device"] = torch.cuda.get_device_name()
+
+
+@pytest.mark.parametrize(("n", "rounds"), [(256, 1), (10_000, 3)])
+def test_frechet_step(benchmark: Any, n: int, rounds: int) -> None:
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(D, D)) * np.linspace(1, 0.01, D) / np.sqrt(D)
     x, y = rng.normal(size=(n, D)) @ mixing, rng.normal(size=(n, D)) @ mixing + 0.01
     peers = {"scipy sqrtm": lambda: with_sqrtm(x, y), "torchmetrics": lambda: with_torchmetrics(x, y)}
-    against(benchmark, lambda: frechet_distance(x, y), peers, rounds=1, timer=process_time)
+    against(benchmark, lambda: frechet_distance(x, y), peers, rounds=rounds, timer=process_time)
     if n < D:  # where accuracy is hard to come by
         selves = {"ours": frechet_distance, "scipy sqrtm": with_sqrtm, "torchmetrics": with_torchmetrics}
         benchmark.extra_info["distance of x to itself"] = {name: measure(x, x) for name, measure in selves.items()}

@@ -7,6 +7,7 @@ tensors are kept: the network is one of ours, and the conversion counts only if 
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def i3d(path: Path) -> bytes:
     for epsilon in (1e-3, 1e-5):  # the original's, and PyTorch's default, which some ports have left
         tensors = _i3d_units(script.state_dict(), epsilon)
         try:
-            _check_same(path, lambda: theirs, lambda tensors=tensors: I3D.of(tensors).features(clip))
+            _check_same(path, lambda: theirs, partial(I3D.of(tensors).features, clip))
         except ValueError as error:
             faults.append(error)
         else:

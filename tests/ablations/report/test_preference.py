@@ -47,7 +47,7 @@ def test_one_question_needs_no_aggregate(ablation: AblationResult) -> None:
 
 
 def test_votes_of_inattentive_raters_alone_are_none(ablation: AblationResult) -> None:
-    assert len(build_table(Findings(replace(ablation, ballots=ballots(raters=0)))).panels) == 2
+    assert len(build_table(Findings(replace(ablation, ballots=ballots(raters=0)))).panels) == 3
 
 
 @pytest.mark.slow

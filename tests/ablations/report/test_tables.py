@@ -17,7 +17,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_cells_are_means_differences_and_verdicts(ablation: AblationResult) -> None:
-    scores, differences = build_table(Findings(ablation)).panels
+    scores, differences, by_clip = build_table(Findings(ablation)).panels
     assert scores.header == (
         "Arm", "Clips", "FVD[i3d-k400] ↓", "FD[vgg16] ↓", "CLIP score[toy-clip] ↑", "Dynamic degree ↑"
     )  # fmt: skip
@@ -26,6 +26,8 @@ def test_cells_are_means_differences_and_verdicts(ablation: AblationResult) -> N
         "filtered", "−154* [−278, −30]", "better", "−15.0 [−17.5, −12.5]"
     ]  # fmt: skip
     assert [cell.text for cell in differences.rows[1][:3]] == ["same_size_random", "−2 [−106, +101]", "inconclusive"]
+    assert by_clip.header == ("Arm", "CLIP score[toy-clip] ↑", "Clips", "Source videos")
+    assert [cell.text for cell in by_clip.rows[0]][2:] == ["36", "12"]
 
 
 def test_caption_says_what_was_measured_with_what(ablation: AblationResult) -> None:
