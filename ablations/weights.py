@@ -16,7 +16,8 @@ def show() -> None:
     """Print the table of weights and whether each is here."""
     grid = Table("name", "here", "serves", "source", "licence", "MB", box=None, header_style="bold", pad_edge=False)
     for name, entry in TABLE.items():
-        source = entry.package.requirement if entry.package else entry.hub or "your own copy"
+        own = f"your own {entry.original.file}" if entry.original else "your own copy"
+        source = entry.package.requirement if entry.package else entry.hub or own
         size = f"{entry.size / 1e6:.1f}" if entry.size else ""
         grid.add_row(name, standing(name), entry.serves, source, entry.licence, size)
     console.print(grid)

@@ -32,10 +32,12 @@ def clip_score(videos: Videos, texts: Sequence[str]) -> Result:
     """
     from svd_core.encoders.clip import Clip  # here, because transformers is an extra
 
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"texts: expected one text a clip, got {texts!r}")
     clips = float_videos(videos, "videos")
+    if len(clips) != len(texts):
+        raise ValueError(f"texts: expected one a clip, got {len(texts)} for videos of shape {tuple(clips.shape)}")
     folder = weights.locate("clip")
-    if isinstance(texts, str):
-        raise ValueError(f"texts: expected one text a clip, got the single string {texts!r}")
     per_clip = clip_scores(Clip.load(folder), as_bytes(clips).numpy(), list(texts))
     digest = weights.digest(folder)
     return Result.mean_of(per_clip, name="CLIP score[vit-b-16]", weights=digest, frames=clips.shape[1])

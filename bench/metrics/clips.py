@@ -34,5 +34,5 @@ def each_clip(measure: ClipMeasure, videos: Videos, *, name: str, weights: str |
 
 
 def as_bytes(images: Tensor) -> Tensor:
-    """Floats in [0, 1] rounded to uint8, as a file would hold them."""
-    return (images * 255).round().to(torch.uint8)
+    """Floats in [0, 1] rounded to uint8, as a file would hold them, on the CPU."""
+    return (images * 255).round().to(torch.uint8).cpu()

@@ -84,12 +84,13 @@ def nuclear_norm(matrix: Floats) -> float:
     10 eps of the largest, so a root by that over twice the root: where this could show in the twelfth digit of the sum,
     the matrix is projected on the axes of these eigenvalues, and the singular values of what is left are exact again.
     """
-    if min(matrix.shape) > LARGE:
+    if min(matrix.shape) > LARGE and np.any(matrix):
         square = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
         values, axes_of_first = symmetric_eigen(square)
-        roots = np.sqrt(np.maximum(values, 0))
         noise = 10 * np.finfo(np.float64).eps * values[-1]
-        doubtful = int(np.searchsorted(roots, len(roots) * noise / (1e-12 * np.sum(roots))))
+        roots = np.sqrt(np.maximum(values, noise))
+        rounding = np.cumsum((noise / (2 * roots))[::-1])[::-1]
+        doubtful = int(np.sum(rounding > 1e-12 * np.sum(roots)))
         if doubtful < len(roots) // 2:
             axes = axes_of_first(doubtful)
             rest = axes.T @ matrix if len(matrix) <= matrix.shape[1] else matrix @ axes

@@ -20,7 +20,8 @@ def lpips(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, net: Net = "alex") ->
     their size. Raises ValueError as `psnr` does, and for sides under 31 pixels ("alex") or 16 ("vgg16").
     """
     name = f"lpips_{net}"
-    return each_pair(network(net).distances, a, b, name=f"LPIPS[{net}]", weights=weights.verify(name))
+    encoder, digest = network(net), weights.verify(name)
+    return each_pair(lambda x, y: encoder.to(x.device).distances(x, y), a, b, name=f"LPIPS[{net}]", weights=digest)
 
 
 @lru_cache(2)

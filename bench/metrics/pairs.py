@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from bench.metrics.result import Result
+from bench.metrics.videos import as_tensor
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """From two stacks of images (k, C, H, W) in [0, 1] to one value an image, (k,)."""
@@ -38,7 +38,7 @@ def image_pairs(a: ArrayLike | Tensor, b: ArrayLike | Tensor) -> tuple[Tensor, T
     Raises ValueError for unequal shapes, layouts other than (..., C, H, W) with 1 or 3 channels, integers, and values
     outside [0, 1] or NaN (with the clip's index).
     """
-    ours, theirs = (values if isinstance(values, Tensor) else torch.as_tensor(values) for values in (a, b))
+    ours, theirs = as_tensor(a, "a"), as_tensor(b, "b")
     seen = f"got shapes {tuple(ours.shape)} and {tuple(theirs.shape)}"
     if ours.shape != theirs.shape:
         raise ValueError(f"paired metrics need as many images of the same size on both sides, {seen}")
@@ -54,5 +54,5 @@ def _checked(images: Tensor, name: str) -> Tensor:
     for index, clip in enumerate(clips):
         if not ((clip >= 0) & (clip <= 1)).all():
             low, high = clip.min(), clip.max()
-            raise ValueError(f"{name}: clip {index} has values outside [0, 1]: from {low:.4g} to {high:.4g}")
+            raise ValueError(f"{name}: clip {index} has values outside [0, 1]: from {low:.9g} to {high:.9g}")
     return clips.float()

@@ -7,13 +7,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from bench.metrics.videos import as_tensor
+
 GROUPS = 16
 
 
 def feature_rows(values: ArrayLike | Tensor, name: str) -> NDArray[np.float64]:
     """Features (n, d) as float64. Raises ValueError for other shapes, fewer than two rows, and rows not finite."""
-    array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
-    if array.ndim != 2 or len(array) < 2:
+    given = as_tensor(values, name)
+    if given.is_complex():
+        raise ValueError(f"{name} needs real features, got {given.dtype}")
+    array = given.cpu().double().numpy()
+    if array.ndim != 2 or len(array) < 2 or not array.shape[1]:
         raise ValueError(f"{name} needs features (n, d) of at least two samples, got shape {array.shape}")
     wrong = np.flatnonzero(~np.isfinite(array).all(1))
     if wrong.size:

@@ -26,9 +26,11 @@ def clips_of(videos: Videos, name: str) -> Iterator[Tensor]:
         raise ValueError(
             f"{name}: expected videos (N, T, 3, H, W), got shape {tuple(videos.shape)}{_layout_hint(videos.shape)}"
         )
+    if isinstance(videos, str | bytes | dict):
+        raise ValueError(f"{name}: expected videos (N, T, 3, H, W), got {type(videos).__name__}")
     first: tuple[int, ...] | None = None
     for index, clip in enumerate(videos):
-        tensor = clip.detach() if isinstance(clip, Tensor) else torch.from_numpy(np.ascontiguousarray(clip))
+        tensor = as_tensor(clip, f"{name}: clip {index}")
         _check(tensor, name, index)
         first = first or tuple(tensor.shape)
         if tuple(tensor.shape) != first:
@@ -37,6 +39,17 @@ def clips_of(videos: Videos, name: str) -> Iterator[Tensor]:
                 "all clips of a set need the same number of frames and the same size"
             )
         yield tensor.float()
+
+
+def as_tensor(values: Any, what: str) -> Tensor:
+    """Any array as a tensor without a gradient. Raises ValueError, beginning with `what`, for what is no array."""
+    if isinstance(values, Tensor):
+        return values.detach()
+    try:
+        array = np.asarray(values)
+        return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} is no array of numbers: {error}") from error
 
 
 def float_videos(videos: Videos, name: str) -> Tensor:
@@ -57,7 +70,7 @@ def _check(clip: Tensor, name: str, index: int) -> None:
         raise ValueError(f"{name}: clip {index} has NaN pixels, first in frame {frame}")
     low, high = clip.aminmax()
     if low < 0 or high > 1:
-        raise ValueError(f"{name}: clip {index} has values outside [0, 1]: from {low:.4g} to {high:.4g}")
+        raise ValueError(f"{name}: clip {index} has values outside [0, 1]: from {low:.9g} to {high:.9g}")
 
 
 def _layout_hint(shape: tuple[int, ...]) -> str:

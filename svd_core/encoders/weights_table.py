@@ -29,7 +29,7 @@ class Original:
 @dataclass(frozen=True)
 class Weights:
     """
-    One entry of the table, kept as `file`. `size` is in bytes.
+    One entry of the table, kept as `file`. `size` is in bytes, that of the original where there is one.
 
     Its content is pinned by `sha256`, or by that of its `original`; without either the user's own is taken as it is.
     """
@@ -152,6 +152,7 @@ TABLE = {
             serves="FID: InceptionV3 of 2015-12-05 as TorchScript, the file that clean-fid reads",
             licence="Apache-2.0 (TensorFlow); TorchScript by NVIDIA",
             file="inception-2015-12-05.safetensors",
+            size=95_607_719,
             original=Original(
                 "inception-2015-12-05.pt",
                 ("f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",),
@@ -163,6 +164,7 @@ TABLE = {
             serves="FVD as StyleGAN-V and its successors report it: their I3D as TorchScript, i3d_torchscript.pt",
             licence="Apache-2.0 (kinetics-i3d); TorchScript by the StyleGAN-V authors",
             file="i3d_torchscript.safetensors",
+            size=51_235_320,
             original=Original(
                 "i3d_torchscript.pt",
                 ("bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",),

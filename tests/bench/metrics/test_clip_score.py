@@ -81,7 +81,8 @@ def test_a_missing_clip_is_refused_not_replaced(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("videos", "texts", "message"),
     [
-        (np.zeros((2, 1, 3, 8, 8), np.float32), ["ring"], "N prompts"),
+        (np.zeros((2, 1, 3, 8, 8), np.float32), ["ring"], r"got 1 for videos of shape \(2, 1, 3, 8, 8\)"),
+        (np.zeros((1, 1, 3, 8, 8), np.float32), [7], "expected one text a clip, got \\[7\\]"),
         (np.zeros((1, 1, 3, 8, 8), np.float32), "r", "one text a clip"),
         (np.zeros((1, 1, 3, 8, 8), np.uint8), ["ring"], "divide uint8 by 255"),
         (np.zeros((1, 1, 8, 8, 3), np.float32), ["ring"], r"got shape \(1, 1, 8, 8, 3\)"),

@@ -103,12 +103,14 @@ def test_the_sum_of_singular_values_is_as_exact_where_squares_lose_the_small_one
     )
     matrix = (left[:, : len(values)] * values) @ right[: len(values)]
     monkeypatch.setattr(frechet, "LARGE", 0)
-    assert frechet.nuclear_norm(matrix) == pytest.approx(values.sum(), rel=1e-14)
+    assert frechet.nuclear_norm(matrix) == pytest.approx(values.sum(), rel=1e-12)
+    assert frechet.nuclear_norm(np.zeros((n, m))) == 0
 
 
 def test_takes_tensors_and_lists():
     x = [[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]]
     assert frechet_distance(torch.tensor(x), x) < 1e-12
+    assert frechet_distance(torch.tensor(x, dtype=torch.bfloat16, requires_grad=True), np.array(x, int)) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,10 @@ def test_takes_tensors_and_lists():
         (np.zeros((2, 3, 3)), r"got shape \(2, 3, 3\)"),
         (np.zeros((5, 4)), "same number of features"),
         (np.array([[0.0, 1, 2], [np.nan, 1, 2]]), "first in row 1"),
+        (np.zeros((5, 0)), r"got shape \(5, 0\)"),
+        (np.zeros((5, 3), complex), "x needs real features, got torch.complex128"),
+        ("features.npy", "x is no array of numbers"),
+        (None, "x is no array of numbers"),
     ],
 )
 def test_bad_features_are_refused(x, message):

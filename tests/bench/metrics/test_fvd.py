@@ -56,6 +56,9 @@ def test_any_source_of_clips_will_do_and_the_number_says_how_it_was_measured():
         ),
         (np.zeros((2, 11, 3, 8, 8)), "same number of frames, got 10 and 11"),
         ([], "generated: FVD needs at least 2 clips, got 0"),
+        ("videos/", r"generated: expected videos \(N, T, 3, H, W\), got str"),
+        ([np.zeros((10, 3, 8, 8)), None], "generated: clip 1 is no array of numbers"),
+        (np.full((2, 10, 3, 8, 8), np.inf), "generated: clip 0 has values outside .* from inf to inf"),
         (np.zeros((1, 10, 3, 8, 8)), "generated: FVD needs at least 2 clips, got 1"),
         (
             [np.zeros((10, 3, 8, 8)), np.zeros((10, 3, 8, 6))],

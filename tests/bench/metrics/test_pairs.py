@@ -40,6 +40,33 @@ def test_other_inputs_are_refused_with_what_was_seen(b, message):
         each_pair(error, np.zeros((2, 3, 4, 4)), b, name="error")
 
 
+def read_only(array):
+    array.setflags(write=False)
+    return array
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        read_only,
+        lambda array: array[..., ::-1, :, :][..., ::-1, :, :],
+        lambda array: array.astype(">f8"),
+        lambda array: torch.from_numpy(array).requires_grad_(),
+        lambda array: array.tolist(),
+    ],
+)
+def test_arrays_of_any_make_are_taken(odd):
+    array = np.linspace(0, 1, 2 * 3 * 4 * 4).reshape(2, 3, 4, 4)
+    expected = each_pair(error, np.zeros((2, 3, 4, 4)), array, name="error")
+    assert each_pair(error, np.zeros((2, 3, 4, 4)), odd(array.copy()), name="error") == expected
+
+
+@pytest.mark.parametrize("nothing", [None, "a.png", [[1.0], [1.0, 2.0]]])
+def test_what_is_no_array_is_refused(nothing):
+    with pytest.raises(ValueError, match="b is no array of numbers"):
+        each_pair(error, np.zeros((2, 3, 4, 4)), nothing, name="error")
+
+
 @pytest.mark.parametrize("shape", [(2, 4, 4, 3), (4, 4), (0, 3, 4, 4)])
 def test_other_layouts_are_refused(shape):
     with pytest.raises(ValueError, match=r"expected images \(\.\.\., C, H, W\) with 1 or 3 channels"):
