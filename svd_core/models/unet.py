@@ -12,6 +12,7 @@ What differs from the stock class, each equal up to rounding:
 
 import inspect
 import re
+from functools import partial
 from typing import Any
 
 import torch
@@ -76,7 +77,7 @@ class ResBlock(SpatioTemporalResBlock):
         spatial = self.spatial_res_block(hidden_states, temb)
         frames = spatial.unflatten(0, image_only_indicator.shape)
         branch = self.temporal_res_block(frames.flatten(3).transpose(1, 2).contiguous(), temb)
-        blend = 1 - torch.sigmoid(self.time_mixer.mix_factor)
+        blend = (1 - torch.sigmoid(self.time_mixer.mix_factor)).to(frames.dtype)
         return torch.addcmul(frames, branch.transpose(1, 2).unflatten(3, frames.shape[3:]), blend).flatten(0, 1)
 
 
@@ -96,11 +97,26 @@ class Transformer(TransformerSpatioTemporalModel):
         positions = self.time_proj(torch.arange(num_frames, device=tokens.device)).to(tokens.dtype)
         positions = self.time_pos_embed(positions).repeat(len(context), 1)[:, None]
         blend = torch.sigmoid(self.time_mixer.mix_factor)
+        recomputing = torch.is_grad_enabled() and self.gradient_checkpointing
         for spatial, temporal in zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True):
-            tokens = spatial(tokens, encoder_hidden_states=context)
-            mixed = temporal(tokens + positions, num_frames=num_frames, encoder_hidden_states=context)
-            tokens = torch.lerp(mixed, tokens, blend)
+            pair, values = partial(_blended, spatial, temporal, num_frames), (tokens, context, positions, blend)
+            tokens = self._gradient_checkpointing_func(pair, *values) if recomputing else pair(*values)
         return (self.proj_out(tokens).transpose(1, 2).reshape(hidden_states.shape) + hidden_states,)
+
+
+def _blended(
+    spatial: nn.Module,
+    temporal: nn.Module,
+    num_frames: int,
+    tokens: torch.Tensor,
+    context: torch.Tensor,
+    positions: torch.Tensor,
+    blend: torch.Tensor,
+) -> torch.Tensor:
+    """A spatial block, and the temporal one after it blended in. Shapes as in Transformer.forward."""
+    tokens = spatial(tokens, encoder_hidden_states=context)
+    mixed = temporal(tokens + positions, num_frames=num_frames, encoder_hidden_states=context)
+    return torch.lerp(mixed, tokens, blend.to(mixed.dtype))
 
 
 class FoldedAttention:

@@ -155,10 +155,13 @@ SHARDED_BLOCKS = frozenset(
 COMPILED_BLOCKS = frozenset(["BasicTransformerBlock", "TemporalBasicTransformerBlock", "ResnetBlock2D", "ResBlock"])
 """Modules that networks of either kind repeat. ResBlock holds a ResnetBlock2D, which its own graph takes in."""
 COMPILER = "inductor"
+MOST_SHAPES = 64
+"""Of one kind of block: SVD's residual blocks have about twenty, torch gives up after eight."""
 
 
 def compile_blocks(network: nn.Module) -> None:
     """Compile each repeated block by itself: what is alike is compiled once, in a fraction of the whole's time."""
+    torch._dynamo.config.recompile_limit = MOST_SHAPES
     for module in network.modules():
         if type(module).__name__ in COMPILED_BLOCKS:
             module.compile(backend=COMPILER, dynamic=False)

@@ -6,13 +6,18 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.tasks.settings import ExecutionSettings
+from svd_core.training import execution
+from svd_core.training.batches import Batch
 from svd_core.training.execution import Execution
+from svd_core.training.objectives import objective_of
 
 PROGRAM = Path(__file__).with_name("two_processes.py")
 
@@ -87,5 +92,92 @@ def test_execution_is_read_from_what_torchrun_sets(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    execution = Execution.from_environment(ExecutionSettings(precision="bfloat16", strategy="fsdp", micro_batch=2))
-    assert (execution.rank, execution.world, execution.precision) == (1, 4, torch.bfloat16)
+    settings = ExecutionSettings(precision="bfloat16", strategy="fsdp", micro_batch=2, compiled=True)
+    found = Execution.from_environment(settings)
+    assert (found.rank, found.world, found.precision) == (1, 4, torch.bfloat16)
+    assert (found.strategy, found.micro_batch, found.checkpointing, found.compiled) == ("fsdp", 2, False, True)
+
+
+def small_network() -> SpatioTemporalUNet:
+    """One level, so that its residual blocks come in two shapes only."""
+    torch.manual_seed(0)
+    return SpatioTemporalUNet(
+        in_channels=4,
+        block_out_channels=(32,),
+        down_block_types=("DownBlockSpatioTemporal",),
+        up_block_types=("UpBlockSpatioTemporal",),
+        num_attention_heads=2,
+        cross_attention_dim=8,
+        layers_per_block=1,
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=16,
+        norm_num_groups=8,
+    )
+
+
+def small_batch(samples: range) -> Batch:
+    draws = torch.Generator().manual_seed(samples.start)
+    count = len(samples)
+    clean, noise = torch.randn(2, count, 3, 4, 8, 8, generator=draws)
+    text, ids = torch.randn(count, 2, 8, generator=draws), torch.rand(count, 2, generator=draws)
+    return Batch(clean, noise, torch.linspace(0.5, 5, count), text, ids, [str(index) for index in samples])
+
+
+def gradients(how: Execution) -> tuple[torch.Tensor, torch.Tensor]:
+    """Losses of four samples, and all gradients of their mean."""
+    network = small_network()
+    objective = objective_of("continuous", None, video=True)
+    seen = how.backward(how.wrapped(network), objective, small_batch, range(4))
+    assert {parameter.grad.dtype for parameter in network.parameters()} == {torch.float32}
+    return torch.cat([losses for _, losses in seen]), torch.cat([p.grad.flatten() for p in network.parameters()])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # dynamo's own
+def test_compiled_blocks_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced and differentiated as for the compiler proper, which would take minutes to build the code."""
+    compiled = []
+
+    def compiler(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Any:
+        compiled.append(graph)
+        return torch._dynamo.lookup_backend("aot_eager")(graph, inputs)
+
+    monkeypatch.setattr(execution, "COMPILER", compiler)
+    (losses, plain), (again, fast) = gradients(Execution()), gradients(Execution(compiled=True))
+    torch.testing.assert_close(again, losses, rtol=1e-5, atol=1e-6)
+    assert ((fast - plain).norm() / plain.norm()).item() < 1e-5
+    blocks = sum(type(module).__name__ in execution.COMPILED_BLOCKS for module in small_network().modules())
+    assert 1 <= len(compiled) < blocks, "blocks of one shape share their code"
+
+
+def test_bfloat16_is_of_the_forward_pass_only() -> None:
+    (losses, plain), (again, rounded) = gradients(Execution()), gradients(Execution(precision=torch.bfloat16))
+    assert not torch.equal(again, losses)
+    assert again.dtype == torch.float32
+    torch.testing.assert_close(again, losses, rtol=0.03, atol=0)
+    assert torch.nn.functional.cosine_similarity(plain, rounded, dim=0).item() > 0.99
+
+
+def saved_bytes(recomputing: bool, samples: range) -> int:
+    """Activations that are kept for the backward pass."""
+    network = small_network()
+    called = Execution(checkpointing=recomputing).wrapped(network)
+    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(value: torch.Tensor) -> torch.Tensor:
+        storage = value.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+        losses = objective_of("continuous", None, video=True)(called, small_batch(samples))
+    assert losses.requires_grad
+    return sum(size for place, size in kept.items() if place not in weights)
+
+
+def test_memory_falls_with_micro_batches_and_recomputed_activations() -> None:
+    """Users of public code need 63 GB for 16 frames of 512 x 320: what is kept for the backward pass is most of it."""
+    whole = saved_bytes(False, range(4))
+    assert saved_bytes(False, range(1)) < 0.3 * whole
+    assert saved_bytes(True, range(4)) < 0.5 * whole

@@ -39,6 +39,21 @@ def test_ema_follows_its_formula() -> None:
         assert state.ema["weight"].item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_fused_optimiser_is_adamw() -> None:
+    """One kernel for all weights, and the steps of Loshchilov and Hutter's algorithm 2."""
+    state = TrainingState.start(nn.Linear(3, 2, bias=False), lr=0.1, weight_decay=0.01)
+    assert state.optimizer.defaults["fused"]
+    weight, first, second = state.network.weight.detach().clone(), torch.zeros(2, 3), torch.zeros(2, 3)
+    for step in range(1, 6):
+        gradient = torch.randn(2, 3, generator=torch.Generator().manual_seed(step))
+        state.network.weight.grad = gradient.clone()
+        state.optimizer.step()
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        update = first / (1 - 0.9**step) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
+        weight = weight - 0.1 * (update + 0.01 * weight)
+    torch.testing.assert_close(state.network.weight.detach(), weight, rtol=1e-5, atol=1e-6)
+
+
 def test_the_average_stands_in_for_the_weights_and_they_come_back_to_the_bit() -> None:
     state = trained_state()
     own = {name: value.detach().clone() for name, value in state.network.named_parameters()}
