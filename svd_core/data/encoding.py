@@ -111,6 +111,6 @@ def _check_size(resolution: tuple[int, int], factor: int) -> None:
         )
 
 
-def read_subset_ids(folder: str | None) -> list[str] | None:
+def read_subset_ids(folder: str | None) -> pl.Series | None:
     """Clip ids of a subset's folder; None for all clips."""
-    return None if folder is None else pl.read_parquet(Path(folder) / "subset.parquet")["clip_id"].to_list()
+    return None if folder is None else pl.read_parquet(Path(folder) / "subset.parquet")["clip_id"]

@@ -86,20 +86,20 @@ class Records(Sequence[Record]):
         self.files, self.root = url_to_fs(str(folder))
         index = pl.read_parquet(io.BytesIO(self.files.cat_file(f"{self.root}/index.parquet")))
         if clip_ids is not None:
-            wanted = set(clip_ids)
-            if missing := sorted(wanted.difference(index["clip_id"])):
-                raise KeyError(
-                    f"{len(missing)} of {len(wanted)} clips were not encoded, the first of them {missing[0]!r}"
-                )
-            index = index.filter(pl.col("clip_id").is_in(list(wanted)))
-        self.rows = index.to_dicts()
+            wanted = pl.Series("clip_id", clip_ids if isinstance(clip_ids, pl.Series) else list(clip_ids), pl.String)
+            everything, index = index, index.filter(pl.col("clip_id").is_in(wanted.implode()))
+            if len(index) < len(wanted):
+                _refuse_missing(wanted, everything["clip_id"])
+        self.index = index  # a table: ten million rows as objects would take minutes
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.index)
 
     def __getitem__(self, row: Any) -> Any:
         """The record of a row of the index; reads just its bytes. Raises ValueError if they are no record."""
-        facts = self.rows[row]
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)} records")
+        facts = self.index.row(row, named=True)
         path, start = f"{self.root}/{facts['shard']}", facts["offset"]
         payload = self.files.cat_file(path, start=start, end=start + facts["size"])
         try:
@@ -115,6 +115,12 @@ class Records(Sequence[Record]):
         number of processes.
         """
         return (self[row_of_sample(seed, index, len(self))] for index in samples)
+
+
+def _refuse_missing(wanted: pl.Series, encoded: pl.Series) -> None:
+    missing = wanted.filter(~wanted.is_in(encoded.implode())).unique().sort()
+    if len(missing):
+        raise KeyError(f"{len(missing)} of {len(wanted)} clips were not encoded, the first of them {missing[0]!r}")
 
 
 class ReadAhead(Generic[Batch]):
