@@ -52,7 +52,7 @@ def streamed(folder: Path, kept: set[str]) -> Iterator[torch.Tensor]:
 
 @pytest.mark.parametrize("share", KEPT)
 def test_an_epoch_of_a_subset(benchmark: Any, folder: Path, share: float) -> None:
-    ids = Records(folder).index["clip_id"].sample(round(share * CLIPS), seed=0, shuffle=True)
+    ids = Records(folder).table["clip_id"].sample(round(share * CLIPS), seed=0, shuffle=True)
     records, kept = Records(folder, ids), set(ids)
 
     def ours() -> int:
@@ -65,7 +65,7 @@ def test_an_epoch_of_a_subset(benchmark: Any, folder: Path, share: float) -> Non
     against(benchmark, ours, {"webdataset, dropping the rest": stream}, rounds=5)
     before = bytes_read()
     ours()
-    read = (bytes_read() - before) / records.index["size"].sum()
+    read = (bytes_read() - before) / float(records.table["size"].sum())
     goal(benchmark, "bytes read of each byte kept", read, at_most=1.2)
     least = {"at_least": 3.0} if share == 0.235 else {}
     peer = benchmark.extra_info["webdataset, dropping the rest"]
@@ -75,7 +75,7 @@ def test_an_epoch_of_a_subset(benchmark: Any, folder: Path, share: float) -> Non
 
 def test_resuming_in_mid_epoch_among_ten_million(benchmark: Any, folder: Path, tmp_path: Path) -> None:
     """From an index of all clips and a subset's list to the first record, deep in the second epoch."""
-    place = Records(folder).index.row(0, named=True)
+    place = Records(folder).table.row(0, named=True)
     columns = {name: pl.lit(place[name], dtype) for name, dtype in {**INDEX, **PLACE}.items()}
     columns["clip_id"] = pl.format("video{}_{}", pl.col("n") // 11, pl.col("n") % 11)
     rows = pl.select(n=pl.int_range(MANY)).select(**columns)

@@ -90,16 +90,16 @@ class Records(Sequence[Record]):
             everything, index = index, index.filter(pl.col("clip_id").is_in(wanted.implode()))
             if len(index) < len(wanted):
                 _refuse_missing(wanted, everything["clip_id"])
-        self.index = index  # a table: ten million rows as objects would take minutes
+        self.table = index  # a table: ten million rows as objects would take minutes
 
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self.table)
 
     def __getitem__(self, row: Any) -> Any:
         """The record of a row of the index; reads just its bytes. Raises ValueError if they are no record."""
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row} of {len(self)} records")
-        facts = self.index.row(row, named=True)
+        facts = self.table.row(row, named=True)
         path, start = f"{self.root}/{facts['shard']}", facts["offset"]
         payload = self.files.cat_file(path, start=start, end=start + facts["size"])
         try:
