@@ -30,7 +30,6 @@ PACKAGES = (
     "opencv-python-headless",
     "onnxruntime",
     "polars",
-    "scenedetect-headless",
 )
 REVISION = "REVISION"
 """File beside a copy of the code that says which commit it was."""

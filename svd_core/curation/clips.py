@@ -9,10 +9,11 @@ from pathlib import Path
 from svd_core.curation.camera import camera_motion
 from svd_core.curation.cuts import Cascade
 from svd_core.curation.cutter import Cut, Cutter, inward
+from svd_core.curation.eye import LOOKS_PER_S
 from svd_core.curation.listing import Listed, local_file
 from svd_core.curation.motion import Motion, motion
 from svd_core.curation.refine import ChangeNetwork, Refined
-from svd_core.curation.scan import LOOKS_PER_S, Stretch, stretches
+from svd_core.curation.scan import Stretch, stretches
 from svd_core.curation.source import clip_id, read_sidecar, source_id
 from svd_core.curation.views import View
 from svd_core.data.video import Video, VideoError

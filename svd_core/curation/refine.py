@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from svd_core.curation.cuts import Cascade, Thumbnail, Transition
+from svd_core.curation.cuts import Cascade
+from svd_core.curation.detectors import Thumbnail
+from svd_core.curation.transitions import Transition
 
 SIZE = (48, 27)
 """Width and height of what the network sees."""

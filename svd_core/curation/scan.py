@@ -6,32 +6,14 @@ Nothing is held of a frame but its time stamp, a thumbnail for the detectors and
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
-from math import ceil
 
 import av
-import cv2
-import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 
-from svd_core.curation.cuts import SIDE, Cascade, Thumbnail, Transition
+from svd_core.curation.cuts import Cascade
+from svd_core.curation.eye import Eye, Look
 from svd_core.curation.refine import Refined
+from svd_core.curation.transitions import Transition
 from svd_core.data.video import Image, Video, VideoError
-
-LOOKS_PER_S = 2
-"""Pictures a second that scores see: the rate of the paper's optical flow."""
-LOOK_SIDE = 256
-"""Their shortest side, in pixels."""
-OVERSAMPLING = 3
-"""Thumbnails are averaged down from this many times their size: the scaler itself only picks single points."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """A picture, RGB (H, W, 3), upright, and its time stamp."""
-
-    pts: int
-    image: Image
 
 
 @dataclass(frozen=True)
@@ -77,43 +59,6 @@ def stretches(
         yield from held.overlong()
     yield from held.between(cascade.finish(), margin)
     yield from held.pieces(held.first + len(held.pts))
-
-
-class Eye:
-    """Pictures of decoded frames at the sizes that are looked at, made by scalers that are set up once."""
-
-    def __init__(self, time_base: Fraction) -> None:
-        self._small, self._whole = VideoReformatter(), VideoReformatter()
-        self._period = 1 / (LOOKS_PER_S * time_base)
-        self._begin: int | None = None
-        self._next = 0
-
-    def thumbnail(self, frame: av.VideoFrame) -> Thumbnail:
-        """BGR, shortest side `SIDE` (frames below that size are enlarged)."""
-        scale = SIDE / min(frame.width, frame.height)
-        width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-        points = self._small.reformat(
-            frame,
-            width=width * OVERSAMPLING,
-            height=height * OVERSAMPLING,
-            format="bgr24",
-            interpolation=Interpolation.FAST_BILINEAR,
-            threads=1,
-        )
-        return cv2.resize(points.to_ndarray(), (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
-
-    def look(self, frame: av.VideoFrame, pts: int) -> Look | None:
-        """A picture of the first frame of every half second, null for the others."""
-        if self._begin is not None and pts < self._next:
-            return None
-        self._begin = pts if self._begin is None else self._begin
-        self._next = self._begin + ceil(((pts - self._begin) // self._period + 1) * self._period)
-        scale = min(1.0, LOOK_SIDE / min(frame.width, frame.height))
-        width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-        image = self._whole.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA, threads=1
-        ).to_ndarray()
-        return Look(pts, np.ascontiguousarray(np.rot90(image, frame.rotation // 90), dtype=np.uint8))
 
 
 @dataclass

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from svd_core.curation.cuts import Cascade, Transition
+from svd_core.curation.cuts import Cascade
+from svd_core.curation.transitions import Transition
 from svd_core.data.video import Frame, Image
 
 KEPT_SIDE = 256

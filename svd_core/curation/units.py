@@ -31,7 +31,7 @@ from svd_core.data.shards import add_member
 from svd_core.encoders import weights
 from svd_core.settings import AnnotationSettings, VideoCurationSettings
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same video and settings give another clip table or other clips."""
 VIDEOS_PER_UNIT = 16
 ATTEMPTS = 2

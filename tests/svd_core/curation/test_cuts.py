@@ -2,7 +2,8 @@ import drawn
 import numpy as np
 import pytest
 
-from svd_core.curation.cuts import Cascade, Transition, measure
+from svd_core.curation.cuts import Cascade
+from svd_core.curation.transitions import Seen, Transition, measure
 
 FPS = 10.0
 
@@ -52,7 +53,7 @@ def test_transitions_come_out_in_order_while_frames_still_go_in() -> None:
     found_by = {t.frame: index for index, frame in enumerate(frames) for t in cascade.push(frame)}
     assert [t.kind for t in cascade.found] == ["cut", "cut", "fade"]
     assert all(index - frame <= 3 * FPS for frame, index in found_by.items())
-    assert len(cascade.thumbnails) < 30
+    assert len(cascade.seen) < 30
 
 
 @pytest.mark.parametrize("frames", [np.zeros((0, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3), np.uint8)])
@@ -83,9 +84,10 @@ def test_fades_at_both_ends_of_a_video_are_found_when_asked_for(level: int) -> N
 
 def test_what_passes_close_by_is_no_cut_when_cuts_must_stand_out() -> None:
     """Steps of 30 levels, each elsewhere in the picture, that end 30 levels from where they began."""
-    frames = np.full((12, 6, 8, 3), 100, np.float32)
-    for step, (row, sign) in enumerate(((0, 1), (2, 1), (2, -1))):
-        frames[5 + step :, row : row + 2] += 90 * sign
+    levels = np.full((12, 6, 8, 3), 100, np.uint8)
+    for step, (row, level) in enumerate(((0, 190), (2, 190), (2, 100))):
+        levels[5 + step :, row : row + 2] = level
+    frames = [Seen(number, frame) for number, frame in enumerate(levels)]
     found = measure(frames)
     assert found is not None
     assert found.kind == "cut"

@@ -2,8 +2,9 @@ import drawn
 import numpy as np
 import pytest
 
-from svd_core.curation.cuts import Cascade, Transition
+from svd_core.curation.cuts import Cascade
 from svd_core.curation.refine import Refined
+from svd_core.curation.transitions import Transition
 
 FPS = 10.0
 

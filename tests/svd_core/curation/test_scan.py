@@ -81,7 +81,7 @@ def test_of_a_very_long_video_little_is_held(tmp_path: Path, monkeypatch: pytest
 
     def beat() -> None:
         nonlocal most
-        most = max([most, len(cascade.thumbnails), len(held[0].pts), len(held[0].looks)])
+        most = max([most, len(cascade.seen), len(held[0].pts), len(held[0].looks)])
 
     with Video(path) as video:
         found = list(stretches(video, cascade, max_s=30, trim_s=0.1, at_keyframes=True, beat=beat))
