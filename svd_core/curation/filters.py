@@ -38,8 +38,8 @@ class Funnel:
         remaining = np.ones(batch.num_rows, dtype=bool)
         for index, rule in enumerate(self.rules):
             removed = rule.removes(batch)
-            self.alone[index] += int(removed.sum())
-            self.in_sequence[index] += int((remaining & removed).sum())
+            self.alone[index] += int(np.count_nonzero(removed))
+            self.in_sequence[index] += int(np.count_nonzero(remaining & removed))
             remaining &= ~removed
         self.clips += remaining.size
         return remaining

@@ -100,11 +100,10 @@ def _dis(before: Image, after: Image) -> Flow:
 
 @cache
 def _dense_search() -> cv2.DISOpticalFlow:
-    """Smaller patches than the preset's, further apart, and fewer steps of smoothing: 0.4 ms a pair."""
+    """Smaller patches than the preset's: half a millisecond a pair."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     search.setPatchSize(4)
     search.setPatchStride(3)
-    search.setVariationalRefinementIterations(2)
     return search
 
 

@@ -19,8 +19,6 @@ DIGIT = 16
 """Bits that one pass counts: the counters (512 KiB) stay in a core's cache."""
 FEW = 1 << 20
 """Values that may be collected (8 MiB)."""
-SHORT = 1 << 25
-"""Values of a column that is held between passes (256 MiB) and not read again: decoding costs more than counting."""
 SIGN = np.int64(-(1 << 63))
 
 
@@ -41,15 +39,11 @@ class Ranks:
         self.total = 0
         """Values, NaN among them."""
         self._counts = np.zeros(1 << DIGIT, dtype=np.int64)
-        held: list[NDArray[np.float64]] = []
         for values in column():
             self.total += values.size
-            held = [*held, values] if self.total <= SHORT else []
-            self._counts += _counted(_keys(values), WIDTH - DIGIT)
+            self._counts += _leading(values)
         self.present = int(self._counts.sum())
         """Values that are not NaN."""
-        if self.total <= SHORT:
-            self.column = lambda: held
 
     def at(self, rank: int) -> Ranked:
         """The value with `rank` others before it in ascending order (0 is the lowest). -0.0 counts as 0.0.
@@ -87,11 +81,19 @@ class Ranks:
             yield keys[keys >> np.uint64(shift) == np.uint64(prefix)]
 
 
-def _keys(values: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Whole numbers that sort as the values do; NaN is left out."""
+def _leading(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How often each leading digit of a key occurs, without the keys: those of negative numbers run backwards."""
+    digits = ((values + 0.0).view(np.uint64) >> np.uint64(WIDTH - DIGIT)).view(np.int64)
+    counts = np.bincount(digits, minlength=1 << DIGIT)
     missing = np.isnan(values)
     if missing.any():
-        values = values[~missing]
+        counts -= np.bincount(digits[missing], minlength=1 << DIGIT)
+    half = 1 << DIGIT - 1
+    return np.concatenate([counts[: half - 1 : -1], counts[:half]])
+
+
+def _keys(values: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Whole numbers that sort as the values do, none of which is NaN."""
     bits = (values + 0.0).view(np.int64)  # the sum makes 0.0 of -0.0
     keys: NDArray[np.uint64] = (bits ^ ((bits >> 63) | SIGN)).view(np.uint64)
     return keys

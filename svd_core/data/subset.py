@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from svd_core.curation.filters import funnel, kept, sift
@@ -40,9 +41,13 @@ def write_subset(keep: Keep, table: Path, out: Path) -> dict[str, object]:
 
     counted, sifted = sift(on_disk(table), keep)
     half_written = out / "subset.parquet.half"
-    with pq.ParquetWriter(half_written, pa.schema([("clip_id", pa.large_string())]), compression="zstd") as writer:
+    schema = pa.schema([("clip_id", pa.large_string())])
+    with pq.ParquetWriter(
+        half_written, schema, compression="zstd", use_dictionary=False
+    ) as writer:  # no id comes twice
         for batch, mask in sifted:
-            ids = batch.column("clip_id").filter(pa.array(mask))
+            bits = pa.py_buffer(np.packbits(mask, bitorder="little"))  # pa.array of a numpy array imports pandas
+            ids = batch.column("clip_id").filter(pa.Array.from_buffers(pa.bool_(), mask.size, [None, bits]))
             writer.write_batch(pa.record_batch({"clip_id": ids.cast(pa.large_string())}))
     if not counted.kept:
         half_written.unlink()

@@ -156,13 +156,18 @@ def test_shares_and_ties_are_as_sorting_by_score_and_hash_says(
         assert ids(clips, Keep(motion=Percentile(**{rule: share}))) == expected
 
 
-def test_a_table_on_disk_is_filtered_batch_by_batch_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("held", [0, 1000])
+def test_a_table_on_disk_is_filtered_batch_by_batch_alike(
+    held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its numbers are held or decoded at each pass."""
     rng = np.random.default_rng(0)
     motion = [None if draw > 0.9 else round(draw, 1) for draw in rng.random(500)]  # nulls and many ties
     clips = table([(score, text) for score, text in zip(motion, rng.random(500), strict=True)])
     clips = clips.with_columns(error=pl.when(pl.int_range(500) % 7 == 0).then(pl.lit("broken")))
     clips.write_parquet(tmp_path / "clips.parquet")
     monkeypatch.setattr("svd_core.curation.table.BATCH_ROWS", 64)
+    monkeypatch.setattr("svd_core.curation.table.HELD_ROWS", held)
     keep = Keep(motion=Percentile(drop_lowest=0.33), text_area=Percentile(drop_highest=0.2, min=0.01))
     counted, sifted = sift(on_disk(tmp_path / "clips.parquet"), keep)
     batches = [(batch.column("clip_id").to_pylist(), mask) for batch, mask in sifted]
