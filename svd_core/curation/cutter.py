@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CONTAINERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
 """Suffix and format of a clip's file: the first one that can hold the source's codec."""
 X264 = {"preset": "veryfast", "crf": "18", "x264-params": "mbtree=0"}
-"""Without the macroblock tree: with it, one run in some hundred coded the first frame of the same pictures otherwise."""
+"""Without the macroblock tree: with it, one run in some hundred codes the first of the same pictures otherwise."""
 
 
 @dataclass(frozen=True)
