@@ -56,7 +56,7 @@ def request(
             device,
         )
     except ValidationError as error:
-        raise AblateError(error.errors()[0]["msg"]) from error
+        raise AblateError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
     except ValueError as error:
         raise AblateError(str(error)) from error
 

@@ -6,7 +6,7 @@ Both folders hold a folder an object, as `svd_core.data.orbits` describes them; 
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from bench.metrics import clip_similarity, lpips, psnr, ssim
 from bench.metrics.epipolar import consistent_pairs
 from bench.metrics.result import Result
 from bench.score import Measured, Score
-from bench.settings import METRICS, Direction
+from bench.settings import METRICS
 from svd_core.data.orbits import Orbit, read_orbit, read_views
 from svd_core.encoders import weights
 from svd_core.progress import Progress, silent
@@ -33,7 +33,7 @@ PAIRED: dict[str, Callable[[Tensor, Tensor], Result]] = {
     "clip_similarity": clip_similarity,
 }
 """Of true and generated views (V, 3, H, W) but the given one."""
-TSED: dict[str, str] = {"tsed": "TSED[SIFT]", "tsed_truth": "TSED[SIFT] of the true views"}
+TSED = ("tsed", "tsed_truth")
 """Shares of consistent neighbours; the true views' is the most that can be asked for."""
 DEFAULT = ("lpips", "psnr", "clip_similarity", "ssim", *TSED)
 SCHEMA = {"object": pl.String, "view": pl.Int64, "metric": pl.String, "value": pl.Float64}
@@ -103,7 +103,7 @@ def _wanted(metrics: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
             raise ValueError(f"no metric of views is named {name!r}; {hint}there are {', '.join(known)}")
     wanted, errors = [], {}
     for name in dict.fromkeys(metrics or DEFAULT):
-        encoder = METRICS[name].encoder if name in METRICS else None
+        encoder = METRICS[name].encoder
         try:
             if encoder:
                 weights.locate(encoder)
@@ -174,21 +174,17 @@ def _mean(values: pl.DataFrame) -> Measured:
 
 
 def _described(name: str, measured: Measured, objects: int, resolution: str, per_view: pl.DataFrame) -> Score:
-    metric = METRICS.get(name)
-    direction: Direction = metric.direction if metric else "higher"
-    encoder = metric.encoder if metric else None
-    found = replace(measured, weights=weights.verify(encoder) if encoder and measured.value is not None else None)
-    views = per_view.filter(pl.col("metric") == name)
+    metric = METRICS[name]
     return Score(
-        value=found.value,
-        name=metric.label if metric else TSED[name],
-        direction=direction,
-        encoder=encoder,
-        weights=found.weights,
+        value=measured.value,
+        name=metric.label,
+        direction=metric.direction,
+        encoder=metric.encoder,
+        weights=weights.verify(metric.encoder) if metric.encoder and measured.value is not None else None,
         n=objects,
         n_reference=None,
-        frames=views["view"].n_unique(),
+        frames=per_view.filter(pl.col("metric") == name)["view"].n_unique(),
         resolution=resolution,
-        error=found.error,
-        stderr=found.stderr,
+        error=measured.error,
+        stderr=measured.stderr,
     )

@@ -73,6 +73,14 @@ def i3d(videos):
     return features("i3d_k400", np.rint(videos * 255).astype(np.uint8))
 
 
+def test_pictures_are_further_from_real_ones_with_damage(clean, damaged):
+    fetch("vgg16")
+    clean, slight, full = (
+        features("vgg16", np.rint(videos * 255).astype(np.uint8)) for videos in (clean, damaged[1][1], damaged[1][3])
+    )
+    assert 0 <= frechet_distance(clean, slight) < frechet_distance(clean, full)
+
+
 def test_fvd_grows_with_damage(clean_features, damaged):
     slight, full = (frechet_distance(clean_features, i3d(damaged[1][number])) for number in (1, 3))
     assert 0 < slight < full
