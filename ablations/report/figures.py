@@ -151,7 +151,8 @@ def draw_scores(findings: Findings) -> Figure | None:
         panel.set_xlim(-0.6, len(result.arms) - 0.4)
         panel.set_xticks([])
         panel.yaxis.set_major_locator(MaxNLocator(4))
-        panel.set_title(shortened(findings.label(metric), 26), loc="left")
+        title = shortened(findings.label(metric), 26)
+        panel.set_title(title, loc="left", fontsize=7 if len(title) < 22 else 6)
     legend(figure, findings)
     return figure
 
@@ -217,6 +218,7 @@ FIGURES: dict[Plot, Callable[[Findings], Figure | None]] = {
     Plot(
         "noise",
         "Loss by noise level",
-        "The training loss within six ranges of ln σ, mean over seeds. Where a range has no line no sample fell there.",
+        "The training loss within six ranges of ln σ, mean over seeds. An arm is left out if it was trained before "
+        "this was logged; a range, if no sample fell there.",
     ): draw_noise,
 }

@@ -42,11 +42,11 @@ def draw_loss(findings: Findings) -> Figure | None:
 
 
 def draw_noise(findings: Findings) -> Figure | None:
-    """One small panel a range of ln σ, lowest noise first; null for trainings that did not tell their losses apart."""
-    every = {arm: logs for arm in findings.styles if (logs := _logs(findings, arm))}
-    levels = dict.fromkeys(
-        level for logs in every.values() for log in logs for line in log.values() for level in line.get(LEVELS, ())
-    )
+    """One small panel a range of ln σ, lowest noise first; null where no training told its losses apart."""
+    logs = {arm: logs for arm in findings.styles if (logs := _logs(findings, arm))}
+    every = {arm: own for arm, own in logs.items() if all(LEVELS in line for log in own for line in log.values())}
+    lines = [line for own in every.values() for log in own for line in log.values()]
+    levels = dict.fromkeys(level for line in lines for level in line[LEVELS])
     curves = {level: {arm: _by_level(logs, level) for arm, logs in every.items()} for level in levels}
     shown = {level: arms for level, arms in curves.items() if any(np.isfinite(y).any() for _, y in arms.values())}
     if not shown:
@@ -69,7 +69,7 @@ def draw_noise(findings: Findings) -> Figure | None:
         panel.tick_params(labelbottom=True)
     for panel in panels[::2]:
         panel.set_ylabel("training loss")
-    legend(figure, findings, line=True)
+    legend(figure, findings, line=True, arms=every)
     return figure
 
 
@@ -84,7 +84,7 @@ def _logs(findings: Findings, arm: str) -> list[Log]:
 
 def _by_level(logs: list[Log], level: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Samples and losses (at most `POINTS`,) at one range of noise: means over seeds and neighbouring lines, or NaN."""
-    lines = [[(log[samples].get(LEVELS) or {}).get(level) for log in logs] for samples in logs[0]]
+    lines = [[log[samples][LEVELS].get(level) for log in logs] for samples in logs[0]]
     values = np.array(lines, dtype=np.float64)  # (lines, seeds); null becomes NaN
     parts = np.array_split(np.arange(len(values)), min(POINTS, len(values)))
     places = np.array(list(logs[0]), dtype=np.float64)

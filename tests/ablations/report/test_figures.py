@@ -96,9 +96,13 @@ def test_losses_stand_apart_by_noise_level(ablation: AblationResult, tmp_path: P
     assert {len(axes.lines) for axes in ranges.values()} == {3}
     (rare, *_), (every, *_) = ranges["2 < ln σ"].lines, ranges["0 < ln σ ≤ 1"].lines
     assert (len(rare.get_xdata()), len(every.get_xdata())) == (6, 12)  # type: ignore[arg-type]
+    older = [replace(run, log=tmp_path / "old.jsonl") if run.arm == "filtered" else run for run in ablation.runs]
     runs = [replace(run, log=tmp_path / "old.jsonl") for run in ablation.runs]
     (tmp_path / "old.jsonl").write_text('{"samples": 100, "loss": 0.5, "grad_norm": 1.0}\n')
     assert drawn("noise", replace(ablation, runs=tuple(runs))) is None
+    figure = drawn("noise", replace(ablation, runs=tuple(older)))
+    assert figure is not None
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["unfiltered", "same_size_random"]
 
 
 def test_orbits_replace_strips(ablation: AblationResult) -> None:

@@ -2,16 +2,15 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from browser import chromium
 from voting import ARMS, TOKEN
 
 from bench.preference.ledger import replayed
@@ -108,28 +107,6 @@ class Rater:
     def playing(self):
         script = "return [...document.querySelectorAll('video')].map(v => [v.readyState, v.currentTime, v.videoWidth])"
         return self.driver.execute_script(script)
-
-
-@contextmanager
-def chromium(**more):
-    """Headless Chromium under Selenium; nothing is downloaded for it."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not browser or not driver:
-        if os.environ.get("CI") == "true":
-            pytest.fail("chromium and chromium-driver are not installed")
-        pytest.skip("chromium and chromium-driver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    for name, value in more.items():
-        options.set_capability(name, value)
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
-        yield browser
-    finally:
-        browser.quit()
 
 
 def votes(server):
