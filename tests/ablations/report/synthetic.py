@@ -24,6 +24,7 @@ CLIP = {
 }
 DYNAMIC = {"unfiltered": (0.61, 0.58, 0.66), "filtered": (0.83, 0.81, 0.86), "same_size_random": (0.6, 0.66, 0.61)}
 COMMON = {"n": 64, "frames": 10, "resolution": 32}
+LONG = "filtered_by_motion_text_area_aesthetics_and_alignment_at_the_papers_shares"
 AXES = ("motion", "text_area", "aesthetics", "alignment")
 
 
@@ -185,6 +186,22 @@ def renamed(result: AblationResult, names: dict[str, str]) -> AblationResult:
     return replace(
         result, arms=arms, runs=runs, provenance=provenance, baseline=names.get(result.baseline, result.baseline)
     )
+
+
+def many(result: AblationResult, arms: int = 20) -> AblationResult:
+    """The same ablation with copies of its filtered arm under very long names."""
+    base = next(arm for arm in result.arms if arm.name == "filtered")
+    names = [f"{LONG}_{number}" for number in range(arms - 1)]
+    copies = tuple(
+        replace(base, name=name, kept=686 + 40 * n, samples=2400 + 100 * n, seconds=200.0 + n)
+        for n, name in enumerate(names)
+    )
+    runs = tuple(replace(result.run("filtered", seed), arm=name) for name in names for seed in result.seeds)
+    baseline = tuple(run for run in result.runs if run.arm == result.baseline)
+    told = {"subset.keep": {arm: {} for arm in (result.baseline, *names)}}
+    provenance = replace(result.provenance, differences=told)
+    arms = (replace(result.arms[0], seconds=100.0), *copies)
+    return replace(result, arms=arms, runs=(*baseline, *runs), provenance=provenance)
 
 
 def with_seeds(result: AblationResult, *seeds: int) -> AblationResult:

@@ -8,30 +8,13 @@ import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from synthetic import as_orbits, ballots, with_seeds, without
+from synthetic import LONG, as_orbits, ballots, many, with_seeds, without
 
 from ablations.report.figures import FIGURES, LOOK
 from ablations.report.findings import Findings
 from ablations.report.result import AblationResult
 
-LONG = "filtered_by_motion_text_area_aesthetics_and_alignment_at_the_papers_shares"
 PLOTS = {plot.name: draw for plot, draw in FIGURES.items()}
-
-
-def many(result: AblationResult, arms: int = 20) -> AblationResult:
-    """The same ablation with copies of its filtered arm under very long names."""
-    base = next(arm for arm in result.arms if arm.name == "filtered")
-    names = [f"{LONG}_{number}" for number in range(arms - 1)]
-    copies = tuple(
-        replace(base, name=name, kept=686 + 40 * n, samples=2400 + 100 * n, seconds=200.0 + n)
-        for n, name in enumerate(names)
-    )
-    runs = tuple(replace(result.run("filtered", seed), arm=name) for name in names for seed in result.seeds)
-    baseline = tuple(run for run in result.runs if run.arm == result.baseline)
-    told = {"subset.keep": {arm: {} for arm in (result.baseline, *names)}}
-    provenance = replace(result.provenance, differences=told)
-    arms = (replace(result.arms[0], seconds=100.0), *copies)
-    return replace(result, arms=arms, runs=(*baseline, *runs), provenance=provenance)
 
 
 STATES = {

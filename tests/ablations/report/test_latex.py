@@ -2,15 +2,16 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import renamed, without
+from synthetic import ballots, many, renamed, without
 
 from ablations.report.findings import Findings
-from ablations.report.latex import WRAPPER, escape, to_latex
+from ablations.report.latex import WRAPPER, escape, narrowed, to_latex
 from ablations.report.result import AblationResult
 from ablations.report.tables import build_table
 
@@ -44,15 +45,42 @@ def test_nothing_escapes_the_escape(text: str) -> None:
     assert all(c.isascii() or "À" <= c <= "ÿ" for c in latex)
 
 
+def test_wide_panels_are_cut_into_parts_and_long_tables_into_floats(ablation: AblationResult) -> None:
+    table = build_table(Findings(ablation))
+    panel = table.panels[1]
+    first, second = narrowed(panel)
+    assert first.header + second.header[1:] == panel.header
+    assert [row[0] for row in second.rows] == [row[0] for row in panel.rows]
+    assert [a + b[1:] for a, b in zip(first.rows, second.rows, strict=True)] == list(panel.rows)
+    assert narrowed(table.panels[0]) == [table.panels[0]]
+    assert to_latex(table).count(r"\begin{table*}") == 1
+    assert to_latex(build_table(Findings(many(ablation)))).count(r"\begin{table*}") > 2
+
+
+def compiled(table: str, document: str, folder: Path) -> str:
+    """What pdflatex says of a document with this table."""
+    if shutil.which("pdflatex") is None and os.environ.get("CI") != "true":
+        pytest.skip("pdflatex is not installed")
+    (folder / "table.tex").write_text(table, encoding="utf-8")
+    (folder / "article.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "article.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    return done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("document", [WRAPPER, TWO_COLUMNS])
 def test_table_compiles_alone_and_in_an_article(ablation: AblationResult, tmp_path: Path, document: str) -> None:
-    if shutil.which("pdflatex") is None and os.environ.get("CI") != "true":
-        pytest.skip("pdflatex is not installed")
     hostile = without(renamed(ablation, {"filtered": HOSTILE}), "same_size_random", 1, reason=HOSTILE)
-    (tmp_path / "table.tex").write_text(to_latex(build_table(Findings(hostile))), encoding="utf-8")
-    (tmp_path / "article.tex").write_text(document, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "article.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
+    compiled(to_latex(build_table(Findings(hostile))), document, tmp_path)
     assert (tmp_path / "article.pdf").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["votes", "twenty"])
+def test_table_keeps_within_the_page(ablation: AblationResult, tmp_path: Path, state: str) -> None:
+    result = replace(ablation, ballots=ballots()) if state == "votes" else many(ablation)
+    log = compiled(to_latex(build_table(Findings(result))), TWO_COLUMNS, tmp_path)
+    assert "Float too large" not in log
+    assert not re.search(r"Overfull .hbox \([0-9]{2,}", log)  # less than ten points nobody sees
