@@ -72,8 +72,13 @@ class Findings:
 
     def places(self, metric: str) -> int:
         """Digits after the point in all of this metric's cells."""
-        values = [v for v in self.values[metric].values() if v]
-        return decimals([stdev(v) for v in values if len(v) > 1], [fmean(v) for v in values])
+        return self._places[metric]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        every = {metric: [v for v in values.values() if v] for metric, values in self.values.items()}
+        spreads = {metric: [stdev(v) for v in values if len(v) > 1] for metric, values in every.items()}
+        return {metric: decimals(spreads[metric], [fmean(v) for v in values]) for metric, values in every.items()}
 
     def name(self, metric: str) -> str:
         """The metric's name in full, such as `FVD[i3d-k400]`."""

@@ -84,9 +84,10 @@ def write_gallery(findings: Findings, folder: Path, count: int) -> Gallery | Non
     shown = {seeds[0]: columns}
     shared = columns[: len(columns) - len(result.arms)]
     for seed in seeds[1:]:
-        more, added = _columns(findings, seed, len(texts), LONGEST)
-        if _size(files) + _size(added) > BYTES:
+        found = _columns(findings, seed, len(texts), LONGEST, BYTES - _size(files))
+        if found is None:
             break
+        more, added = found
         shown[seed] = (*shared, *more)
         files |= added
     (folder / FOLDER).mkdir()
@@ -100,13 +101,15 @@ def _first(findings: Findings, seed: int, count: int) -> tuple[tuple[str, ...], 
     texts = tuple(prompts(findings.result, count))
     longest = LONGEST
     while texts and longest:
-        columns, files = _columns(findings, seed, len(texts), longest)
+        columns: tuple[Sheet, ...] = ()
+        files: Files = {}
         clips = real(findings.result, len(texts))
         if clips is not None:
-            sheet, added = sheet_of(f"{FOLDER}/real.avif", clips, Sheet("real clip", None, None), longest)
-            columns, files = (sheet, *columns), files | added
-        if _size(files) <= BYTES:
-            return texts, columns, files
+            sheet, files = sheet_of(f"{FOLDER}/real.avif", clips, Sheet("real clip", None, None), longest)
+            columns = (sheet,)
+        found = _columns(findings, seed, len(texts), longest, BYTES - _size(files))
+        if found is not None:
+            return texts, (*columns, *found[0]), files | found[1]
         texts, longest = (texts[: len(texts) // 2], longest) if len(texts) > 1 else (texts, longest // 2)
     return None
 
@@ -115,8 +118,10 @@ def _size(files: Files) -> int:
     return sum(map(len, files.values()))
 
 
-def _columns(findings: Findings, seed: int, count: int, longest: int) -> tuple[tuple[Sheet, ...], Files]:
-    """One seed's sheets of every arm."""
+def _columns(
+    findings: Findings, seed: int, count: int, longest: int, budget: int
+) -> tuple[tuple[Sheet, ...], Files] | None:
+    """One seed's sheets of every arm; null as soon as they take more than `budget` bytes."""
     columns: list[Sheet] = []
     files: Files = {}
     for place, (arm, style) in enumerate(findings.styles.items()):
@@ -131,6 +136,8 @@ def _columns(findings: Findings, seed: int, count: int, longest: int) -> tuple[t
         sheet, added = sheet_of(name, clips, Sheet(arm, style.colour, None, notes=notes), longest)
         columns.append(sheet)
         files |= added
+        if _size(files) > budget:
+            return None
     return tuple(columns), files
 
 

@@ -199,8 +199,7 @@ class AblationResult:
         if sorted(cells) != sorted(wanted):
             odd = sorted(set(cells) ^ set(wanted)) or [c for c in cells if cells.count(c) > 1]
             raise ValueError(f"expected one run for every arm and seed; missing, unknown or double: {odd}")
-        for metric in self.metrics:
-            self.protocol(metric)
+        _ = self._protocols
 
     @cached_property
     def _by_cell(self) -> dict[tuple[str, int], Run]:
@@ -225,9 +224,18 @@ class AblationResult:
         return {arm.name: {seed: self.run(arm.name, seed).value(metric) for seed in self.seeds} for arm in self.arms}
 
     def protocol(self, metric: str) -> Score | None:
-        """How `metric` was measured: any run's score, since all agree in name, encoder, weights, n, frames and size.
+        """How `metric` was measured: any run's score, since all agree. Null if no run was scored."""
+        return self._protocols[metric]
 
-        Raises ValueError if they do not: such values share no column. Null if no run was scored.
+    @cached_property
+    def _protocols(self) -> dict[str, Score | None]:
+        return {metric: self._agreed(metric) for metric in self.metrics}
+
+    def _agreed(self, metric: str) -> Score | None:
+        """
+        Any run's score, all of which agree in name, encoder, weights, n, frames and size.
+
+        Raises ValueError if they do not: such values share no column.
         """
         scores = [run.scores[metric] for run in self.runs if metric in run.scores and not run.missing]
         for name in ("name", "direction", "encoder", "weights", "n", "n_reference", "frames", "resolution"):

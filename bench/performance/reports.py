@@ -20,8 +20,14 @@ from safetensors.numpy import save_file
 from ablations.artifacts import Store, write_json
 from ablations.plan import Graph, plan
 from ablations.spec import load
+from svd_core.curation.table import SCORES
 
 CLIPS = 16
+SOURCES, SHOTS, FRAMES, FPS = 1000, 3, 16, 8.0
+"""Of the corpus: as many videos, shots and frames of each as at laptop scale."""
+
+
+LEVELS = {"..-2": None, "-2..-1": 0.7, "-1..0": 0.5, "0..1": 0.4, "1..2": 0.3, "2..": 0.2}
 
 
 def spec_text(arms: int, seeds: int) -> str:
@@ -47,23 +53,50 @@ class Filled:
         save_file({"videos": videos}, templates / "videos.safetensors")
         save_file({"videos": videos}, templates / "clips.safetensors")
         write_json(templates / "prompts.json", [{"prompt": f"prompt {n}", "fps": 8} for n in range(CLIPS)])
-        lines = [json.dumps({"samples": n, "loss": 1 / n, "grad_norm": 1.0}) for n in range(100, 2501, 100)]
+        lines = [
+            json.dumps({"samples": n, "loss": 1 / n, "grad_norm": 1.0, "loss_by_sigma": LEVELS})
+            for n in range(100, 2501, 100)
+        ]
         (templates / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+        self._curated(draws)
         for number, key in enumerate(graph.nodes):
             self._fill(key, number, draws)
+
+    def _curated(self, draws: np.random.Generator) -> None:
+        """Clips that are the shots, with scores that tell nothing, and the truth of them."""
+        count = SOURCES * SHOTS
+        shot = pl.Series(range(count)) % SHOTS
+        places = pl.DataFrame({"source": [f"{n // SHOTS:05d}" for n in range(count)], "shot": shot})
+        kinds = [("start", "cut", "fade")[n % SHOTS] for n in range(count)]
+        defects = {name: draws.random(count) < 0.2 for name in ("static", "text", "poor_looks", "wrong_caption")}
+        truth = places.with_columns(
+            start_frame=shot * FRAMES, end_frame=(shot + 1) * FRAMES, fps=FPS, good=draws.random(count) < 0.2,
+            transition=pl.Series(kinds), **{name: pl.Series(column) for name, column in defects.items()},
+        )  # fmt: skip
+        truth.write_parquet(self.templates / "truth.parquet")
+        scores = {name: pl.Series(draws.normal(0, 1, count)) for name in SCORES}
+        clips = places.select("source", clip_id=pl.Series(map(str, range(count))), start_s=shot * FRAMES / FPS,
+                              end_s=(shot + 1) * FRAMES / FPS, error=pl.lit(None, pl.String), **scores)  # fmt: skip
+        clips.write_parquet(self.templates / "clips.parquet")
+        cuts = truth.filter(pl.col("transition") != "start")
+        cuts.select("source", frame="start_frame", kind="transition").write_parquet(
+            self.templates / "transitions.parquet"
+        )
 
     def _fill(self, key: str, number: int, draws: np.random.Generator) -> None:
         node, folder = self.graph.nodes[key], self.store.artifact(key)
         folder.mkdir(parents=True)
         links = {"sample": ("videos.safetensors", "prompts.json"), "pretrain_videos": ("metrics.jsonl",)}
-        links["reference"] = ("clips.safetensors",)
+        links |= {"reference": ("clips.safetensors",), "corpus": ("truth.parquet",)}
+        links["curate"] = ("clips.parquet", "transitions.parquet")
         for name in links.get(node.stage, ()):
             os.link(self.templates / name, folder / name)
         if node.stage == "score":
             self._score(folder, draws)
         if node.stage == "subset":
-            write_json(folder / "funnel.json", {"steps": []})
-            pl.DataFrame({"clip_id": [str(n) for n in range(1000 + number)]}).write_parquet(folder / "subset.parquet")
+            write_json(folder / "funnel.json", {"steps": [step(number)] if number else []})
+            kept = [str(n) for n in range(SOURCES * SHOTS - number)]
+            pl.DataFrame({"clip_id": kept}).write_parquet(folder / "subset.parquet")
         write_json(folder / "manifest.json", {"seconds": 1.0, "accelerator_seconds": 0.0})
 
     def _score(self, folder: Path, draws: np.random.Generator) -> None:
@@ -80,6 +113,12 @@ class Filled:
             "value": draws.normal(0.3, 0.1, CLIPS),
         }
         pl.DataFrame(clips).write_parquet(folder / "per_clip.parquet")
+
+
+def step(removed: int) -> dict[str, Any]:
+    """A funnel's one predicate."""
+    counts = {"removed_alone": removed, "removed_in_sequence": removed, "remaining": SOURCES * SHOTS - removed}
+    return {"axis": "motion", "predicate": "drop_lowest 0.1", "threshold": -1.0 + removed / 100, **counts}
 
 
 def filled(folder: Path, arms: int, seeds: int) -> list[str]:
