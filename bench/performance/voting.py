@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import quantiles
 from threading import Event, Thread
 from typing import Any
 
 import numpy as np
+import pytest
 import uvicorn
 from numpy.typing import NDArray
 
@@ -27,7 +28,7 @@ TOKEN = "benchmark"  # noqa: S105
 RATERS = 20
 PAUSE_S = 0.5
 """Between two answers of a rater: faster than people watch two videos."""
-ARMS, SEEDS, PROMPTS = 6, 3, 64
+ARMS, SEEDS, PROMPTS = 6, 3, 16
 
 
 def frames(side: str, seed: int | None, clip: int) -> tuple[NDArray[np.uint8], int]:
@@ -58,7 +59,7 @@ def served(folder: Path) -> Iterator[int]:
     command = [sys.executable, "-m", "bench.performance.voting", str(folder), str(port)]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
-        while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+        while not listening(port):
             if process.poll() is not None:
                 raise RuntimeError("the voting page ended")
             time.sleep(0.2)
@@ -66,6 +67,12 @@ def served(folder: Path) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait()
+
+
+def listening(port: int) -> bool:
+    """Whether somebody answers there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Rater:
@@ -89,6 +96,10 @@ class Rater:
         self.connection.request("POST", "/vote", json.dumps(given), headers)
         self.state = json.loads(self.connection.getresponse().read())
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.connection.close()
+
     def watch(self) -> None:
         """Fetch both clips of the pair."""
         for side in ("left", "right"):
@@ -97,10 +108,10 @@ class Rater:
 
 def keep_voting(port: int, name: str, stop: Event) -> None:
     """One of the others: clips, a pause, a vote, until told to stop."""
-    rater = Rater(port, name)
-    while not stop.wait(PAUSE_S):
-        rater.watch()
-        rater.vote()
+    with closing(Rater(port, name)) as rater:
+        while not stop.wait(PAUSE_S):
+            rater.watch()
+            rater.vote()
 
 
 @contextmanager
@@ -118,9 +129,15 @@ def others(port: int) -> Iterator[None]:
             thread.join()
 
 
-def test_vote_among_twenty_raters(benchmark: Any, tmp_path: Path) -> None:
-    with served(tmp_path) as port, others(port):
-        rater = Rater(port, "measured")
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a page that serves all tests here."""
+    with served(tmp_path_factory.mktemp("voting")) as port:
+        yield port
+
+
+def test_vote_among_twenty_raters(benchmark: Any, port: int) -> None:
+    with others(port), closing(Rater(port, "measured")) as rater:
         seconds: list[float] = []
 
         def vote() -> None:
@@ -134,9 +151,8 @@ def test_vote_among_twenty_raters(benchmark: Any, tmp_path: Path) -> None:
     benchmark.extra_info["goal, s"] = 0.05
 
 
-def test_clip_among_twenty_raters(benchmark: Any, tmp_path: Path) -> None:
-    with served(tmp_path) as port, others(port):
-        rater = Rater(port, "measured")
+def test_clip_among_twenty_raters(benchmark: Any, port: int) -> None:
+    with others(port), closing(Rater(port, "watching")) as rater:
         benchmark.pedantic(rater.watch, setup=lambda: time.sleep(0.05), rounds=100, iterations=1)
     benchmark.extra_info["requests"] = 2
     benchmark.extra_info["goal, s"] = 0.1
