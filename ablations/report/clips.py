@@ -33,19 +33,19 @@ def real(result: AblationResult, count: int) -> NDArray[np.uint8] | None:
 
 def prompts(result: AblationResult, count: int | None = None) -> list[str]:
     """The first prompts (all without a `count`): the same in every run."""
-    return [str(entry["prompt"]) for entry in _asked(result)[:count]]
+    for run in result.runs:
+        if run.samples is not None:
+            entries = json.loads((run.samples / "prompts.json").read_text(encoding="utf-8"))
+            return [str(entry["prompt"]) for entry in entries[:count]]
+    return []
 
 
 def elevations(result: AblationResult, count: int) -> list[float]:
     """The cameras' elevations in degrees of the first clips, where they are orbits around objects; else empty."""
-    return [float(entry["elevation"]) for entry in _asked(result)[:count] if "elevation" in entry]
-
-
-def _asked(result: AblationResult) -> list[dict[str, Any]]:
-    """What each clip was to show, as any run's `prompts.json` tells."""
-    path = next((run.samples / "prompts.json" for run in result.runs if run.samples is not None), None)
-    entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path else []
-    return entries
+    table = result.reference / "clips.parquet" if result.reference else None
+    if table is None or not table.exists() or "elevation" not in pl.read_parquet_schema(table):
+        return []
+    return pl.read_parquet(table, columns=["elevation"])["elevation"].head(count).drop_nulls().to_list()
 
 
 def per_clip(run: Run, metrics: tuple[str, ...], count: int) -> list[dict[str, float]]:

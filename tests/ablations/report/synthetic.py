@@ -91,17 +91,12 @@ def by_sigma(samples: int, draw: np.random.Generator) -> dict[str, float | None]
 
 
 def as_orbits(result: AblationResult) -> AblationResult:
-    """The same ablation, its clips said to be orbits; in a folder beside the clips."""
-    runs = []
-    for run in result.runs:
-        folder = run.samples.with_name("orbits")
-        folder.mkdir(exist_ok=True)
-        for path in run.samples.iterdir():
-            (folder / path.name).write_bytes(path.read_bytes())
-        turns = [{"prompt": f"object {n}", "fps": 7, "elevation": 5.0 * n} for n in range(12)]
-        (folder / "prompts.json").write_text(json.dumps(turns))
-        runs.append(replace(run, samples=folder))
-    return replace(result, runs=tuple(runs))
+    """The same ablation, its clips said to be orbits."""
+    folder = result.reference.with_name("orbits")
+    folder.mkdir(exist_ok=True)
+    (folder / "clips.safetensors").write_bytes((result.reference / "clips.safetensors").read_bytes())
+    pl.DataFrame({"elevation": [5.0 * n for n in range(12)]}).write_parquet(folder / "clips.parquet")
+    return replace(result, reference=folder)
 
 
 def write_curation(folder: Path, clips: int = 3248) -> Curation:
