@@ -1,19 +1,23 @@
 """Weights that packages ship as pickled numpy arrays, read without trusting the pickle and renamed for PyTorch.
 
-Flax stores convolution kernels channels-last, (..., in, out); PyTorch wants (out, in, ...).
+Flax stores convolution kernels channels-last, (..., in, out); PyTorch wants (out, in, ...). numpy is imported where it
+is used: whoever only asks which weights there are, as every command and job does, need not wait for it.
 """
+
+from __future__ import annotations
 
 import io
 import pickle
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import save
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[np.float32]]
 
 Tree = Mapping[str, Any]
-Arrays = dict[str, NDArray[np.float32]]
 
 VGG16_FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 """torchvision's indices of the 13 convolutions within `vgg16().features`."""
@@ -38,6 +42,8 @@ class NumpyUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """The three globals that a pickled array needs; anything else raises `pickle.UnpicklingError`."""
+        import numpy as np
+
         if (module, name) in {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}:
             return np.zeros(0).__reduce__()[0]
         if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
@@ -123,8 +129,13 @@ def _units(tree: Tree, prefix: str = "") -> list[tuple[str, Tree]]:
 
 
 def _channels_first(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    import numpy as np
+
     return np.moveaxis(kernel, (-1, -2), (0, 1))
 
 
 def _safetensors(arrays: Arrays) -> bytes:
+    import numpy as np
+    from safetensors.numpy import save
+
     return save({name: np.ascontiguousarray(arrays[name], dtype=np.float32) for name in sorted(arrays)})
