@@ -1,6 +1,6 @@
 """What a plan would cost on a cluster: GPU-hours by stage, from measured times, else from counted FLOPs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -27,25 +27,38 @@ class Cost:
     source: str
 
 
-def estimate(spec: Spec, graph: Graph, store: Store, cluster: SlurmCluster) -> list[Cost]:
-    """Expected GPU-hours by kind of stage, for the stages that are missing. Kinds without GPUs cost none."""
+def estimate(seconds: Mapping[str, float], graph: Graph, store: Store, cluster: SlurmCluster) -> list[Cost]:
+    """
+    Expected GPU-hours by kind of stage, for the stages that are missing. Kinds without GPUs cost none.
+
+    `seconds` are the scale's core-seconds by kind of stage.
+    """
     costs = []
     for stage in dict.fromkeys(node.stage for node in graph.nodes.values()):
         missing = [node for key, node in graph.nodes.items() if node.stage == stage and not store.has(key)]
         gpus = cluster.resources(stage).all_gpus
         if missing and gpus:
-            costs.append(cost_of(stage, missing, gpus, spec, graph, store, cluster))
+            costs.append(cost_of(stage, missing, gpus, seconds, graph, store, cluster))
     return costs
 
 
 def cost_of(
-    stage: str, missing: list[Node], gpus: int, spec: Spec, graph: Graph, store: Store, cluster: SlurmCluster
+    stage: str,
+    missing: list[Node],
+    gpus: int,
+    seconds: Mapping[str, float],
+    graph: Graph,
+    store: Store,
+    cluster: SlurmCluster,
 ) -> Cost:
-    """One kind of stage: by what a unit of its work took here before, else by FLOPs, else by the scale's figures."""
+    """One kind of stage: by what a unit of its work took here before, else by the scale's figures, else by FLOPs."""
     measured = gpu_seconds_per_unit(stage, store)
     work = [units(node) for node in missing]
     if measured is not None:
         return Cost(stage, len(missing), sum(work) * measured / SECONDS_PER_HOUR, "measured in this store")
+    if stage in seconds:
+        hours = len(missing) * seconds[stage] * gpus / SECONDS_PER_HOUR
+        return Cost(stage, len(missing), hours, "the scale's core-seconds")
     if cluster.tflops is not None:
         from ablations.flops import counted
 
@@ -54,9 +67,6 @@ def cost_of(
         if len(known) == len(flops):
             hours = sum(known) / (cluster.tflops * 1e12) / SECONDS_PER_HOUR
             return Cost(stage, len(missing), hours, f"FLOPs at {cluster.tflops:g} TFLOP/s a GPU")
-    seconds = spec.core_seconds.get(stage)
-    if seconds is not None:
-        return Cost(stage, len(missing), len(missing) * seconds * gpus / SECONDS_PER_HOUR, "the scale's core-seconds")
     return Cost(stage, len(missing), None, "nothing yet")
 
 
@@ -92,13 +102,16 @@ def check_cap(costs: Sequence[Cost], cluster: SlurmCluster) -> None:
 
 def show_budget(spec: Spec, graph: Graph, store: Store, cluster: SlurmCluster, console: Console) -> None:
     """Print the GPU-hours that a run is expected to take, by stage, and refuse a plan over the cluster's cap."""
-    costs = estimate(spec, graph, store, cluster)
+    costs = estimate(spec.core_seconds, graph, store, cluster)
     grid = Table("stage", "jobs", "GPU-hours", "known from", box=None, header_style="bold", pad_edge=False)
     for cost in costs:
         hours = "unknown" if cost.gpu_hours is None else f"{cost.gpu_hours:,.3g}"
         grid.add_row(cost.stage, str(cost.jobs), hours, cost.source)
     console.print(grid)
     total = sum(cost.gpu_hours or 0.0 for cost in costs)
+    unknown = ", beside what is unknown" if any(cost.gpu_hours is None for cost in costs) else ""
     cap = "" if cluster.gpu_hours is None else f" of {cluster.gpu_hours:g} allowed"
-    console.print(f"{len(spec.arms)} arms × {len(spec.seeds)} seeds; {total:,.3g} GPU-hours{cap}", highlight=False)
+    console.print(
+        f"{len(spec.arms)} arms × {len(spec.seeds)} seeds; {total:,.3g} GPU-hours{unknown}{cap}", highlight=False
+    )
     check_cap(costs, cluster)

@@ -36,7 +36,7 @@ class ScaleFile(Settings):
     The keys of a scale file: sizes and steps, the metrics that make sense at that size, and what stages cost there.
 
     `settings` are those of text-to-video, `tasks` those of the other tasks. `core_seconds` is what one stage of each
-    kind took on the machine that made the committed results.
+    kind took on the machine that made the committed results. `plan_only` says why a scale can be planned but not run.
     """
 
     about: str
@@ -45,6 +45,7 @@ class ScaleFile(Settings):
     tasks: dict[str, Any] = Field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
     core_seconds: dict[str, float] = Field(default_factory=dict)
+    plan_only: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Spec:
     scale: str
     in_process: bool
     core_seconds: dict[str, float]
+    plan_only: str
     seeds: tuple[int, ...]
     baseline: str
     primary: str
@@ -126,6 +128,7 @@ def load(name: str, scale: str = "laptop") -> Spec:
         scale=scale_document.path.stem,
         in_process=scale_file.in_process,
         core_seconds=scale_file.core_seconds,
+        plan_only=scale_file.plan_only,
         seeds=file.seeds,
         baseline=file.baseline,
         primary=file.primary,

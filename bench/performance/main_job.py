@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ablations.cluster import load_local
+from ablations.cluster import LocalCluster, load_cluster
 from bench.performance.goals import goal
 
 COMMITTED = Path("results/data_curation/comparisons.csv")
@@ -27,7 +27,9 @@ def test_data_curation(benchmark: Any, tmp_path: Path) -> None:
         lambda: subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL), rounds=1, iterations=1
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    wall, cores = benchmark.stats.stats.median, load_local("local").cores
+    cluster = load_cluster("local")
+    assert isinstance(cluster, LocalCluster)
+    wall, cores = benchmark.stats.stats.median, cluster.cores
     busy = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     goal(benchmark, "minutes", wall / 60, at_most=20)
     goal(benchmark, "share of the cores' time used", busy / (wall * cores), at_least=0.85)

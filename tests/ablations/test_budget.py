@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from ablations.artifacts import Store, write_json
@@ -23,14 +25,14 @@ def spec():
 def test_the_scales_seconds_serve_where_nothing_better_does(tmp_path):
     spec = load("data_curation", "laptop")
     graph = plan(spec)
-    costs = {cost.stage: cost for cost in estimate(spec, graph, Store(tmp_path), cluster())}
+    costs = {cost.stage: cost for cost in estimate(spec.core_seconds, graph, Store(tmp_path), cluster())}
     assert set(costs) == {"pretrain_images", "pretrain_videos", "sample"}
     assert costs["pretrain_videos"].gpu_hours == pytest.approx(9 * spec.core_seconds["pretrain_videos"] / 3600)
     assert costs["pretrain_videos"].source == "the scale's core-seconds"
 
 
 def test_unknown_stays_unknown(spec, tmp_path):
-    costs = estimate(spec, plan(spec), Store(tmp_path), cluster())
+    costs = estimate(spec.core_seconds, plan(spec), Store(tmp_path), cluster())
     assert {cost.gpu_hours for cost in costs} == {None}
     check_cap(costs, cluster(gpu_hours=0.0))
 
@@ -44,14 +46,36 @@ def test_measured_throughput_comes_before_all_else(spec, tmp_path):
         folder.mkdir()
         facts = {"settings": settings, "parents": {}, "fingerprint": str(number), "accelerator_seconds": seconds}
         write_json(folder / "manifest.json", facts)
-    (cost,) = (c for c in estimate(spec, graph, store, cluster(tflops=1.0)) if c.stage == "pretrain_images")
+    one = SlurmCluster(about="test", scheduler="slurm", stages={"pretrain_images": GPU}, tflops=1.0)
+    (cost,) = estimate(spec.core_seconds, graph, store, one)
     assert cost.gpu_hours == pytest.approx(2 * 20.0 / 3600)
     assert cost.source == "measured in this store"
 
 
+@pytest.mark.slow
+def test_the_papers_scale_is_planned_by_flops_and_not_run(tmp_path, monkeypatch, capsys):
+    """Full-size networks: 12.4 TFLOP a clip of 14 frames at 256 px were counted apart, 77 tokens of text among them."""
+    from ablations.flops import counted
+    from ablations.run import run_spec, show_plan
+
+    spec = load("data_curation", "paper")
+    graph = plan(spec)
+    video = next(node for node in graph.nodes.values() if node.stage == "pretrain_videos")
+    assert counted(video, graph) / video.settings["samples"] == pytest.approx(12.4e12 * 16 / 14, rel=0.06)
+    monkeypatch.setenv("ABLATE_STORE", str(tmp_path))
+    with pytest.raises(PlanError, match=r"GPU-hours are over the 500 that the cluster file allows"):
+        show_plan("data_curation", "paper", "slurm")
+    said = capsys.readouterr().out
+    assert "only to be planned: LVD is not public" in said
+    assert re.search(r"pretrain_videos +9 +[\d,]+ +FLOPs at 400 TFLOP/s a GPU", said)
+    assert re.search(r"autoencoder +1 +unknown +nothing yet", said)
+    with pytest.raises(PlanError, match="nothing runs at scale paper"):
+        run_spec("data_curation", "paper", "slurm", None)
+
+
 def test_over_the_cap_is_refused_with_what_costs_most(tmp_path):
     spec = load("data_curation", "laptop")
-    costs = estimate(spec, plan(spec), Store(tmp_path), cluster())
+    costs = estimate(spec.core_seconds, plan(spec), Store(tmp_path), cluster())
     with pytest.raises(PlanError, match=r"over the 0\.1 that the cluster file allows .* pretrain_videos \(9 jobs"):
         check_cap(costs, cluster(gpu_hours=0.1))
     check_cap(costs, cluster(gpu_hours=1000.0))
@@ -76,7 +100,7 @@ def test_flops_are_counted_on_networks_without_weights(spec, tmp_path):
     forward = node.settings["samples"] * counter.get_total_flops()
     assert 2.5 * forward < counted(node, graph) < 3.1 * forward
 
-    costs = {c.stage: c for c in estimate(spec, graph, Store(tmp_path), cluster(tflops=1e-6))}
+    costs = {c.stage: c for c in estimate(spec.core_seconds, graph, Store(tmp_path), cluster(tflops=1e-6))}
     assert all(cost.gpu_hours > 0 and "FLOPs" in cost.source for cost in costs.values())
     videos = [node for node in graph.nodes.values() if node.stage == "pretrain_videos"]
     samples = [node for node in graph.nodes.values() if node.stage == "sample"]
