@@ -37,10 +37,20 @@ class Store:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise AblateError(
-                f"the store {self.root} cannot be written: {error}; set ABLATE_STORE to another folder"
-            ) from error
+            raise self._unwritable(error) from error
         return path
+
+    def _unwritable(self, error: OSError) -> AblateError:
+        return AblateError(f"the store {self.root} cannot be written: {error}; set ABLATE_STORE to another folder")
+
+    def check_writable(self) -> None:
+        """Raise AblateError where nothing can be written, before anything is begun or submitted."""
+        probe = self.folder("claims") / f".writable.{node()}.{os.getpid()}"
+        try:
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def artifact(self, key: str) -> Path:
         """Where the finished artifact lies or will lie."""

@@ -6,13 +6,17 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from ablations.document import Document, validate
-from ablations.errors import AblateError, PlanError, nearest
+from ablations.errors import AblateError, nearest
 from ablations.spec import find
 from ablations.stages import STAGES
 from svd_core.settings import Settings
 
 Word = Annotated[str, StringConstraints(pattern=r"^[^\s'\"\\$`]+$")]
 """A value that goes into an sbatch script: no blanks, quotes or shell characters."""
+
+
+TRAIN = "train"
+"""What jobs of `ablate train` are called where resources are given by kind of stage."""
 
 
 class LocalCluster(Settings):
@@ -85,8 +89,8 @@ class SlurmCluster(Settings):
     @model_validator(mode="after")
     def _stages_exist(self) -> Self:
         for stage in (*self.stages, *self.inline):
-            if stage not in STAGES:
-                raise ValueError(f"unknown stage {stage!r}; {nearest(stage, list(STAGES))}")
+            if stage not in (known := [*STAGES, TRAIN]):
+                raise ValueError(f"unknown stage {stage!r}; {nearest(stage, known)}")
         return self
 
     def resources(self, stage: str) -> Resources:
@@ -102,14 +106,6 @@ def load_cluster(name: str) -> LocalCluster | SlurmCluster:
         return validate(SlurmCluster, document.data, {(): (document, ())})
     cluster = validate(LocalCluster, document.data, {(): (document, ())})
     return cluster if cluster.cores else cluster.model_copy(update={"cores": len(os.sched_getaffinity(0))})
-
-
-def load_local(name: str) -> LocalCluster:
-    """Read the file of a cluster that must be this machine, for what cannot be submitted to SLURM."""
-    cluster = load_cluster(name)
-    if not isinstance(cluster, LocalCluster):
-        raise PlanError(f"this runs on this machine only, and {name!r} is a SLURM cluster; use `--cluster local`")
-    return cluster
 
 
 def complaint(name: str, stage: str, field: str, message: str) -> AblateError:

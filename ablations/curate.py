@@ -1,6 +1,7 @@
 """The command `ablate curate`: anybody's videos to clip table and shards."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ablations.errors import AblateError
-from svd_core.curation.listing import SourceError
-from svd_core.curation.videos import curate_videos, score_again
+from svd_core.curation.listing import SourceError, list_videos
+from svd_core.curation.units import check_weights, units
+from svd_core.curation.videos import curate_videos, make_units, score_again
 from svd_core.encoders.weights import WeightsError
 from svd_core.settings import AnnotationSettings, VideoCurationSettings
 
@@ -31,13 +33,52 @@ Given = dict[str, Any]
 
 def curate(source: str | None, out: Path, workers: int | None, annotations: Given, **cutting: Any) -> None:
     """Curate SOURCE into `out` and say what came of it."""
-    if source is None:
-        raise CurateError("SOURCE is missing: a folder, glob, manifest (csv, parquet) or WebDataset tar")
+    source = _named(source)
     with _refusals(), _progress("videos") as progress:
         settings = VideoCurationSettings(**_given(cutting))
         asked = AnnotationSettings(**_given(annotations))
         table = curate_videos(settings, source, out, annotations=asked, workers=workers or _cores(), progress=progress)
     _tell(table, out)
+
+
+def curate_share(
+    source: str | None, out: Path, share: str, workers: int | None, annotations: Given, **cutting: Any
+) -> None:
+    """Curate a share of SOURCE's units (`2/16`: the second of sixteen) into `out`, and leave the table to others."""
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", share)
+    if not match or int(match[1]) > int(match[2]):
+        raise CurateError(f"--share {share}: expected I/N with I from 1 to N, such as 2/16")
+    with _refusals(), _progress("videos") as progress:
+        settings, asked = VideoCurationSettings(**_given(cutting)), AnnotationSettings(**_given(annotations))
+        check_weights(settings, asked)
+        mine = units(list_videos(_named(source)), out)[int(match[1]) - 1 :: int(match[2])]
+        make_units(settings, asked, mine, workers=workers or _cores(), progress=progress)
+
+
+def submit(
+    source: str | None, out: Path, cluster_name: str, workers: int | None, annotations: Given, **cutting: Any
+) -> None:
+    """Curate SOURCE on a SLURM cluster: an array over shares of the units that are missing, then this very command."""
+    from ablations.slurm.errands import slurm_cluster, submit_commands
+    from ablations.slurm.queue import largest_array
+
+    source, cluster = _named(source), slurm_cluster(cluster_name)
+    with _refusals():
+        settings = VideoCurationSettings(**_given(cutting))
+        check_weights(settings, AnnotationSettings(**_given(annotations)))
+        missing = sum(not unit.done(settings) for unit in units(list_videos(source), out))
+    given = _given(annotations | cutting | {"workers": workers})
+    options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    whole = ["curate", source, "--out", str(out.absolute()), *options]
+    shares = min(missing, cluster.resources("curate").parallel, largest_array())
+    parts = [[*whole, "--share", f"{number}/{shares}"] for number in range(1, shares + 1)]
+    submit_commands("curate", out, cluster, cluster_name, parts, [whole])
+
+
+def _named(source: str | None) -> str:
+    if source is None:
+        raise CurateError("SOURCE is missing: a folder, glob, manifest (csv, parquet) or WebDataset tar")
+    return source
 
 
 def score(out: Path, workers: int | None, annotations: Given, **unfit: Any) -> None:
@@ -56,7 +97,7 @@ def _given(options: Given) -> Given:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    return int(os.environ.get("ABLATE_CORES", len(os.sched_getaffinity(0))))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ KINDS = {
     "cancelled": "it was cancelled",
     "never_started": "what it waited for failed",
 }
-EXIT_CODES = {"exception": 1, "out_of_memory": 12, "disk_full": 28, "environment": 69}
+EXIT_CODES = {"exception": 70, "out_of_memory": 12, "disk_full": 28, "environment": 69}
 """Exit statuses of a task by kind: SLURM keeps them even where the store's disk is full."""
 PREEMPTED = 75
 
@@ -54,7 +54,7 @@ def kind_of_end(code: int, output: str, state: str = "") -> str:
             return kind
     if state in STATES:
         return STATES[state]
-    by_code = {number: kind for kind, number in EXIT_CODES.items() if kind != "exception"}
+    by_code = {number: kind for kind, number in EXIT_CODES.items()}
     return by_code.get(code, "killed")
 
 

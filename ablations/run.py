@@ -14,7 +14,7 @@ from rich.table import Table
 from ablations import launch
 from ablations.artifacts import Store, read_json, write_json
 from ablations.cluster import SlurmCluster, load_cluster
-from ablations.errors import AblateError, nearest
+from ablations.errors import AblateError, PlanError, nearest
 from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights, plan, source_digest
 from ablations.spec import Spec, load
@@ -33,10 +33,13 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
     On SLURM that is submitted, and waited for only if `wait`.
     """
     spec = load(name, scale)
+    if spec.plan_only:
+        raise PlanError(f"nothing runs at scale {spec.scale}: {spec.plan_only}")
     cluster = load_cluster(cluster_name)
     graph = plan(spec)
     check_weights(graph)
     store, outcome = Store(), Outcome()
+    store.check_writable()
     console.print(f"[bold]{spec.name}[/] at scale {spec.scale}: {spec.question}", highlight=False)
     for line in changed_settings(spec, graph, store):
         console.print(f"  changed since the last run: {line}", highlight=False)
@@ -105,6 +108,8 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
         )
     console.print(f"[bold]{spec.name}[/] at scale {spec.scale}: {spec.question}", highlight=False)
     console.print(grid)
+    if spec.plan_only:
+        console.print(f"only to be planned: {spec.plan_only}", highlight=False)
     for line in changed_settings(spec, graph, store):
         console.print(f"changed since the last run: {line}", highlight=False)
     if isinstance(cluster, SlurmCluster):

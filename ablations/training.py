@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,22 @@ def train(name: str, out: Path, folders: list[str], start: str | None, curves: P
             tell = partial(_listener, then=written.follow)
         run_training(recipe, out, execution, tell)
     console.print(f"{out}: trained; sample it with: ablate sample {out} --out FOLDER", highlight=False)
+
+
+def submit(
+    name: str, out: Path, folders: list[str], start: str | None, tensorboard: Path | None, cluster_name: str
+) -> None:
+    """Train on a SLURM cluster: one job, of as many processes as the cluster file gives to `train`."""
+    from ablations.cluster import TRAIN
+    from ablations.slurm.errands import slurm_cluster, submit_commands
+
+    cluster = slurm_cluster(cluster_name)
+    _check_folders(load_recipe(name, folders, start))
+    options = [("--data", entry) for entry in folders]
+    options += [("--start", start)] if start else []
+    options += [("--tensorboard", str(tensorboard))] if tensorboard else []
+    words = ["train", name, "--out", str(out.absolute()), *chain.from_iterable(options)]
+    submit_commands(TRAIN, out, cluster, cluster_name, [words])
 
 
 def sample(run: Path, out: Path, prompt: str | None, images: list[Path], changes: Mapping[str, Any]) -> None:

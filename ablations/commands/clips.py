@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ablations.commands.options import SlurmCluster
+
 app = typer.Typer()
 
 
@@ -27,9 +29,13 @@ def curate(
         bool, typer.Option(help="Score what is in --out again by other settings; decode nothing.")
     ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one a core).")] = None,
+    share: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only every N-th shard, for many machines; then once without.")
+    ] = None,
+    cluster: SlurmCluster = None,
 ) -> None:
     """Cut, score and shard your own videos. The same command again continues, or takes up what was added."""
-    from ablations.curate import curate, score
+    from ablations.curate import curate, curate_share, score, submit
 
     annotations = {"aesthetics": aesthetics, "alignment": alignment, "captions": captions}
     cutting = {
@@ -37,7 +43,11 @@ def curate(
         "motion": motion,
     }  # fmt: skip
     if score_only:
-        score(out, workers, annotations, SOURCE=source, **cutting)
+        score(out, workers, annotations, SOURCE=source, share=share, cluster=cluster, **cutting)
+    elif cluster is not None:
+        submit(source, out, cluster, workers, annotations, **cutting)
+    elif share is not None:
+        curate_share(source, out, share, workers, annotations, **cutting)
     else:
         curate(source, out, workers, annotations, **cutting)
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ablations.commands.options import SlurmCluster
+
 app = typer.Typer()
 
 
@@ -15,11 +17,16 @@ def train(
     data: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER: read these curated clips instead.")] = None,
     start: Annotated[str | None, typer.Option(help="Weights to start from: a folder, a run, a cached hub id.")] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's curves and sample grids.")] = None,
+    cluster: SlurmCluster = None,
 ) -> None:
-    """Train a model of any task, phase by phase; under torchrun on many processes."""
+    """Train a model of any task, phase by phase; on SLURM or under torchrun on many processes."""
+    from ablations.training import submit
     from ablations.training import train as run
 
-    run(training, out, data or [], start, tensorboard)
+    if cluster is None:
+        run(training, out, data or [], start, tensorboard)
+    else:
+        submit(training, out, data or [], start, tensorboard, cluster)
 
 
 @app.command()

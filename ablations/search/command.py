@@ -8,7 +8,7 @@ import optuna
 
 from ablations import launch
 from ablations.artifacts import Store
-from ablations.cluster import LocalCluster, load_local
+from ablations.cluster import LocalCluster, SlurmCluster, load_cluster
 from ablations.errors import AblateError, RunError
 from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights
@@ -20,6 +20,8 @@ from ablations.search.journal import journal_path, open_journal
 from ablations.search.preference import preferred, rate, write_axis
 from ablations.search.study import Study, load
 from ablations.search.winner import winner, write_final_spec
+from ablations.slurm.commands import make_on_cluster
+from ablations.slurm.launch import Names
 from ablations.status import LiveView
 
 CHEAP = ("subset", "score_subset")
@@ -29,7 +31,7 @@ CHEAP = ("subset", "score_subset")
 def run_search(name: str, scale: str, cluster_name: str, trials: int | None, fork: bool, out: Path | None) -> int:
     """Run a study until its budget is spent, then retrain the winner and write the report. Returns the exit status."""
     study, store = load(name, scale), Store()
-    cluster = load_local(cluster_name)
+    cluster = load_cluster(cluster_name)
     if study.by_preference:
         if trials or fork:
             raise AblateError("a study by preference tries every level once: it has no --trials and no --fork")
@@ -43,26 +45,30 @@ def run_search(name: str, scale: str, cluster_name: str, trials: int | None, for
         journal = open_journal(study, store, fork=fork)
         console.print(f"[bold]{journal.study_name}[/] at scale {study.scale}: {study.file.question}", highlight=False)
         console.print(f"journal: {journal_path(study, store)}", highlight=False)
-        make = maker(study, store, cluster)
+        folder = results_folder(study, store, out)
+        make = maker(study, store, cluster, Names(name, scale, cluster_name, folder))
         make_shared(study, first, store, make)
         check_constraint(study, first, store)
         say = partial(console.print, highlight=False, markup=False)
         Controller(study, journal, store, make, say).run(trials or study.file.trials)
-        return conclude(study, journal, store, cluster_name, out)
+        return conclude(study, journal, store, cluster_name, folder)
 
 
-def maker(study: Study, store: Store, cluster: LocalCluster) -> Callable[[Graph], Outcome]:
-    """What makes a graph's missing stages: this process at smoke scale and for cheap ones, else the launcher."""
+def maker(study: Study, store: Store, cluster: LocalCluster | SlurmCluster, names: Names) -> Callable[[Graph], Outcome]:
+    """What makes a graph's missing stages: SLURM, or here at smoke scale this process, else the launcher."""
 
     def make(graph: Graph) -> Outcome:
         outcome = Outcome()
         missing = [node.stage for key, node in graph.nodes.items() if not store.has(key)]
-        if study.in_process or all(stage in CHEAP for stage in missing):
+        in_process = study.in_process and isinstance(cluster, LocalCluster)
+        if in_process or all(stage in CHEAP for stage in missing):
             launch.run_here(graph, store, outcome, lambda: None)
-            return outcome
-        with LiveView(graph, store, study.core_seconds, cluster.cores, console) as view:
-            launch.LocalLaunch(graph, store, cluster, study.core_seconds, outcome).run(view)
-            view.finish()
+        elif isinstance(cluster, SlurmCluster):
+            outcome = make_on_cluster(graph, store, cluster, names, study.core_seconds, console)
+        else:
+            with LiveView(graph, store, study.core_seconds, cluster.cores, console) as view:
+                launch.LocalLaunch(graph, store, cluster, study.core_seconds, outcome).run(view)
+                view.finish()
         return outcome
 
     return make
@@ -85,14 +91,15 @@ def make_shared(study: Study, first: Candidate, store: Store, make: Callable[[Gr
         raise RunError(f"{key}, which every trial needs, failed: {reason} (log: {log})")
 
 
-def conclude(study: Study, journal: optuna.Study, store: Store, cluster_name: str, out: Path | None) -> int:
+def conclude(study: Study, journal: optuna.Study, store: Store, cluster_name: str, folder: Path) -> int:
     """Retrain the winner and write the report; 1 if nothing was found or the retraining failed."""
     from ablations.search.report import write_search_report
 
-    folder = results_folder(study, store, out)
     found = winner(study, journal)
     final = write_final_spec(study, found.params, f"trial {found.number}", folder) if found else None
-    status = run_spec(str(final), study.scale, cluster_name, folder / "winner") if final else int(found is None)
+    status = int(found is None)
+    if final:
+        status = run_spec(str(final), study.scale, cluster_name, folder / "winner", wait=True)
     page = write_search_report(study, journal, store, folder, final)
     if found is None:
         console.print("[red]nothing was found[/]: no trial met the constraint and has a value", highlight=False)
@@ -112,7 +119,7 @@ def run_by_preference(study: Study, store: Store, cluster_name: str, folder: Pat
 
     axes = [write_axis(study, parameter, folder) for parameter in study.file.parameters]
     for axis in axes:
-        if run_spec(str(axis.spec), study.scale, cluster_name, folder / axis.spec.stem):
+        if run_spec(str(axis.spec), study.scale, cluster_name, folder / axis.spec.stem, wait=True):
             return 1
     ratings = [rate(study, axis, store) for axis in axes]
     for rated in ratings:
@@ -121,7 +128,7 @@ def run_by_preference(study: Study, store: Store, cluster_name: str, folder: Pat
             console.print(f"{rated.lacking}: ablate vote {rated.axis.spec}{at}", highlight=False)
     point = preferred(study, ratings)
     final = write_final_spec(study, point, "what raters preferred", folder) if point else None
-    status = run_spec(str(final), study.scale, cluster_name, folder / "winner") if final else 0
+    status = run_spec(str(final), study.scale, cluster_name, folder / "winner", wait=True) if final else 0
     page = write_preference_report(study, store, ratings, folder, final)
     console.print(f"report: {page}", highlight=False)
     return status

@@ -1,7 +1,7 @@
 """`ablate run`, `cancel`, `retry` and `logs` on a cluster."""
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from ablations.budget import Cost, check_cap, estimate
 from ablations.cluster import SlurmCluster, load_cluster
 from ablations.errors import AblateError, RunError, nearest
 from ablations.job import read_node
+from ablations.launch import Outcome
 from ablations.plan import Graph, plan
 from ablations.run import write_results
 from ablations.slurm.flight import look
@@ -27,14 +28,14 @@ LINES = 40
 
 def run_on_cluster(spec: Spec, graph: Graph, store: Store, cluster: SlurmCluster, wait: bool, console: Console) -> int:
     """Submit what is missing; follow it if `wait`. With nothing left to do the report is written here."""
-    costs = estimate(spec, graph, store, cluster)
+    costs = estimate(spec.core_seconds, graph, store, cluster)
     check_cap(costs, cluster)
     keep_plan(spec, store, costs)
     asked = last_asked(spec, store)
     done = SlurmLaunch(graph, store, cluster, asked).run(graph.nodes)
     tell(done, console)
     if wait:
-        follow(graph, store, asked, LiveView(graph, store, {}, 1, console))
+        follow(graph, store, asked, console)
     elif done.stages or done.in_flight:
         return 0
     if not done.stages and not done.in_flight:
@@ -58,6 +59,25 @@ def last_asked(spec: Spec, store: Store) -> Names:
     return Names(asked["spec"], asked["scale"], asked["cluster"], Path(asked["out"]))
 
 
+def make_on_cluster(
+    graph: Graph, store: Store, cluster: SlurmCluster, names: Names, seconds: Mapping[str, float], console: Console
+) -> Outcome:
+    """Submit what a graph misses, wait for it, and say what became of it: a round of a search's trials."""
+    check_cap(estimate(seconds, graph, store, cluster), cluster)
+    before = {key for key in graph.nodes if store.has(key)}
+    SlurmLaunch(graph, store, cluster, names, report=False).run(graph.nodes)
+    follow(graph, store, names, console)
+    outcome, (rows, _) = Outcome(reused=sorted(before)), beside_queue(standing(graph, store), store)
+    for row in rows:
+        if row.state == "done":
+            outcome.made += [row.key] if row.key not in before else []
+        elif all(store.has(parent) for parent in graph.nodes[row.key].parents.values()):
+            outcome.failed[row.key] = (row.error or "its job left the queue", str(log_of(store, row.key)))
+        else:
+            outcome.blocked.append(row.key)
+    return outcome
+
+
 def tell(done: Submission, console: Console) -> None:
     """Say what a call submitted."""
     if done.in_flight:
@@ -66,12 +86,14 @@ def tell(done: Submission, console: Console) -> None:
         what = ", ".join(f"{count} {stage}" for stage, count in done.stages.items())
         jobs, arrays = sum(done.stages.values()), len(done.job_ids) - 1
         console.print(f"submitted {jobs} jobs in {arrays} arrays, and a report: {what}", highlight=False)
+    elif done.job_ids:
+        console.print("submitted a report on what others' jobs make", highlight=False)
     console.print("`ablate status` shows where they stand; the same command again submits only what is missing")
 
 
-def follow(graph: Graph, store: Store, names: Names, view: LiveView) -> None:
+def follow(graph: Graph, store: Store, names: Names, console: Console) -> None:
     """Wait until no job of the graph, nor its report, is in the queue."""
-    with view:
+    with LiveView(graph, store, {}, 1, console) as view:
         while True:
             flight = look(store)
             if not flight.jobs_of(graph) and not flight.reports(names.spec, names.scale):

@@ -35,7 +35,12 @@ class Flight:
 
     def reports(self, spec: str, scale: str) -> list[str]:
         """Ids of the reports that wait for a spec."""
-        same = (name for name, each in self.orders.items() if each.report and (each.spec, each.scale) == (spec, scale))
+        return self.jobs_for("report", spec, scale)
+
+    def jobs_for(self, stage: str, spec: str, scale: str) -> list[str]:
+        """Ids of the arrays of one kind that were submitted for a spec."""
+        wanted = (stage, spec, scale)
+        same = (name for name, each in self.orders.items() if (each.stage, each.spec, each.scale) == wanted)
         return [self.job_ids[name] for name in same]
 
     def cancel_reports(self, spec: str, scale: str) -> None:

@@ -21,8 +21,8 @@ from ablations.artifacts import Store, read_json, write_json
 @dataclass
 class Orders:
     """
-    One array. `tasks` maps an index to the keys made there, `gpus` are those of one task's whole job, and `gpu_hours`
-    is the cap on the whole spec.
+    One array. `tasks` maps an index to the keys made there, `commands` to the words of an `ablate` command that is run
+    instead. `gpus` are those of one task's whole job, and `gpu_hours` is the cap on the whole spec.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Orders:
     snapshot: str
     packages: dict[str, str]
     dependency: str | None = None
-    report: dict[str, str] = field(default_factory=dict)
+    commands: dict[int, list[str]] = field(default_factory=dict)
     user: str = field(default_factory=getpass.getuser)
     host: str = field(default_factory=platform.node)
     submitted: float = field(default_factory=time.time)
@@ -65,7 +65,8 @@ def fresh_name(spec: str, stage: str) -> str:
 def read_orders(store: Store, name: str) -> Orders:
     """The orders of one array."""
     facts = read_json(home(store, name) / "orders.json")
-    return Orders(**{**facts, "tasks": {int(index): keys for index, keys in facts["tasks"].items()}})
+    by_index = {what: {int(index): words for index, words in facts[what].items()} for what in ("tasks", "commands")}
+    return Orders(**{**facts, **by_index})
 
 
 def all_orders(store: Store) -> list[Orders]:

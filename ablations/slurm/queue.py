@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ablations.errors import AblateError
@@ -95,19 +95,26 @@ class Living:
 lives = Living()
 
 
-def ended(task: str) -> str:
-    """How an array task ended, by the controller's memory (minutes) or else the accounting; empty if neither knows."""
-    for command, pattern in (
-        (("scontrol", "--oneliner", "show", "job", task), r"\bJobState=(\w+)"),
-        (("sacct", "--noheader", "--parsable2", "--allocations", "--jobs", task, "--format=State"), r"^(\w+)"),
+def ended(tasks: Mapping[str, str]) -> dict[str, str]:
+    """
+    How array tasks ended, by task, as far as anybody knows. `tasks` are the names of their arrays.
+
+    The controller remembers for some minutes, the accounting for ever: but it may be slow, or there is none.
+    """
+    found: dict[str, str] = {}
+    names, ids = ",".join(sorted(set(tasks.values()))), ",".join(sorted({task.partition("_")[0] for task in tasks}))
+    for command in (
+        ("squeue", "--noheader", "--array", "--all", "--states=all", f"--name={names}", "--format=%F_%K|%T"),
+        ("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={ids}", "--format=JobID,State"),
     ):
+        if tasks.keys() <= found.keys():
+            break
         try:
-            found = re.search(pattern, ask(*command, patience_s=5.0), re.MULTILINE)
+            said = ask(*command, patience_s=5.0)
         except QueueError:
             continue
-        if found:
-            return found.group(1)
-    return ""
+        found = dict(re.findall(r"^(\w+)\|(\w+)", said, re.MULTILINE)) | found
+    return found
 
 
 def valid_names(field: str) -> list[str]:

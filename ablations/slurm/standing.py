@@ -15,8 +15,6 @@ from ablations.slurm.orders import home, log
 from ablations.slurm.queue import Queued, QueueError, ended
 from ablations.status import Row
 
-ASKED_AT_MOST = 20
-"""Ends that SLURM is asked about one by one; the rest are told by their logs alone."""
 TAIL = 2000
 
 
@@ -28,30 +26,57 @@ def beside_queue(rows: Sequence[Row], store: Store) -> tuple[list[Row], list[str
     except QueueError as error:
         flight = None
         notes.append(f"SLURM gave no answer ({error}); this is what the jobs themselves last said")
-    asked = iter(range(ASKED_AT_MOST))
-    beside_jobs = [row if row.state == "done" else beside(row, store, flight, asked, notes) for row in rows]
-    caps = {orders.gpu_hours for orders in flight.orders.values()} if flight else set()
-    notes += [f"the cluster file allows {cap:g} GPU-hours" for cap in caps if cap is not None]
+    beside_jobs = [row if row.state == "done" else beside(row, store, flight, notes) for row in rows]
+    if flight:
+        beside_jobs = tell_ends(beside_jobs, store, flight)
+        notes += submitted(rows, flight)
     return beside_jobs, list(dict.fromkeys(notes))
 
 
-def beside(row: Row, store: Store, flight: Flight | None, asked: Iterator[int], notes: list[str]) -> Row:
+def submitted(rows: Sequence[Row], flight: Flight) -> Iterator[str]:
+    """The cap that these rows' jobs were submitted under, and jobs of the store that make no stages."""
+    for task in (flight.tasks[row.key] for row in rows if row.key in flight.tasks):
+        cap = flight.orders[task.array].gpu_hours
+        if cap is not None:
+            yield f"the cluster file allows {cap:g} GPU-hours"
+    for name, orders in flight.orders.items():
+        if orders.commands and orders.stage != "report":
+            yield f"{orders.stage} of {orders.spec}: job {flight.job_ids[name]} is in the queue"
+
+
+def beside(row: Row, store: Store, flight: Flight | None, notes: list[str]) -> Row:
     """One unfinished stage, its own account held beside the queue."""
-    status = read_json(store.root / "status" / f"{row.key}.json", missing={})
-    entry, end = flight.of([row.key]).get(row.key) if flight else None, ""
+    path = store.root / "status" / f"{row.key}.json"
+    status = read_json(path, missing={})
+    entry = flight.of([row.key]).get(row.key) if flight else None
     if "array" in status:
         tried = attempts.read(store, status["array"], status["index"])
         if tried and abs(tried[-1]["clock_s"]) > CLOCKS_AGREE_S:
             notes.append(f"the clock of {tried[-1]['node']} is {tried[-1]['clock_s']:+.0f} s off the file server's")
-        output = log(store, status["array"], status["task"].partition("_")[0], status["index"])
-        end = tail(output)
-        row = replace(row, node=status["host"], age_s=time.time() - status["updated"], last_line=last_line(end))
-    if entry:
-        return in_queue(row, entry, store, status)
-    if row.state in ("interrupted", "preempted") and flight and "array" in status:
-        state = ended(status["task"]) if next(asked, None) is not None else ""
-        return replace(row, state="failed", error=how_it_ended(end, state))
-    return row
+        age, line = time.time() - path.stat().st_mtime, last_line(output_of(status, store))
+        row = replace(row, node=status["host"], age_s=max(0.0, age), last_line=line)
+    return in_queue(row, entry, store, status) if entry else row
+
+
+def tell_ends(rows: list[Row], store: Store, flight: Flight) -> list[Row]:
+    """Rows whose jobs left the queue without a word, as failed: by their logs' ends and SLURM's word, if it has one."""
+    gone: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row.state in ("interrupted", "preempted") and row.key not in flight.tasks:
+            status = read_json(store.root / "status" / f"{row.key}.json", missing={})
+            gone |= {row.key: status} if "array" in status else {}
+    states = ended({status["task"]: status["array"] for status in gone.values()}) if gone else {}
+
+    def told(row: Row) -> Row:
+        state = states.get(gone[row.key]["task"], "")
+        return replace(row, state="failed", error=how_it_ended(output_of(gone[row.key], store), state))
+
+    return [told(row) if row.key in gone else row for row in rows]
+
+
+def output_of(status: dict[str, Any], store: Store) -> str:
+    """The end of the log of the job that last worked on a stage."""
+    return tail(log(store, status["array"], status["task"].partition("_")[0], status["index"]))
 
 
 def in_queue(row: Row, entry: Queued, store: Store, status: dict[str, Any]) -> Row:

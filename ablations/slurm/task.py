@@ -8,9 +8,11 @@ preempted job then waits for its end, since SLURM requeues only what is still th
 
 import os
 import re
+import shlex
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from tempfile import gettempdir
 from types import FrameType
@@ -71,7 +73,9 @@ def main(root: str, name: str) -> int:
         print(f"stopped: {stop}", flush=True)
         signal.setitimer(signal.ITIMER_REAL, 0)
         return leave(store, name, index, requeue=notice.requeue) if first else 0
-    except Exception as error:  # told in full by the stage's status and the log
+    except Exception as error:
+        if orders.commands:  # a stage has told of it in full
+            traceback.print_exc()
         return EXIT_CODES[kind_of(error)]
     return 0
 
@@ -86,23 +90,30 @@ def prepare() -> None:
 
 
 def work(store: Store, orders: Orders, index: int) -> None:
-    """Make the task's stages, or the report."""
-    what = ", ".join(orders.tasks[index]) or "the report"
+    """Make the task's stages, or run its command."""
+    keys, command = orders.tasks.get(index, []), orders.commands.get(index, [])
+    what = ", ".join(keys) or f"ablate {shlex.join(command)}"
     print(f"{time.strftime('%F %T')} {os.environ.get('SLURMD_NODENAME')}: {what}", flush=True)
-    if orders.report:
-        from ablations.run import write_results
-
-        os.environ["ABLATE_STORE"] = str(store.root)
-        print(write_results(orders.report["spec"], orders.report["scale"], Path(orders.report["out"])))
-    elif int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
         from ablations.slurm.ranks import make_together, process_group
 
         with process_group() as rank:
-            for key in orders.tasks[index]:
+            for key in keys:
                 make_together(store, key, rank)
+            run_command(store, command)
     else:
-        for key in orders.tasks[index]:
+        for key in keys:
             make(store, key)
+        run_command(store, command)
+
+
+def run_command(store: Store, words: list[str]) -> None:
+    """Run an `ablate` command in this process, which is the one that gets the signals."""
+    if words:
+        from ablations.cli import app
+
+        os.environ["ABLATE_STORE"] = str(store.root)
+        app(words, standalone_mode=False)
 
 
 def leave(store: Store, name: str, index: int, *, requeue: bool) -> int:
@@ -143,7 +154,7 @@ def failed(store: Store, orders: Orders, index: int, error: str) -> int:
     from ablations.job import StatusFile
 
     print(error, file=sys.stderr)
-    if not orders.report:
+    if orders.tasks[index]:
         StatusFile(store, orders.tasks[index][-1]).write("failed", error=error, kind="environment")
     return EXIT_CODES["environment"]
 

@@ -32,6 +32,19 @@ def curate_videos(
     annotations = annotations or AnnotationSettings()
     check_weights(settings, annotations)
     planned = units(list_videos(source), out)
+    make_units(settings, annotations, planned, workers=workers, progress=progress)
+    return merge(planned, settings, annotations, out)
+
+
+def make_units(
+    settings: VideoCurationSettings,
+    annotations: AnnotationSettings,
+    planned: list[Unit],
+    *,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> None:
+    """Curate and score the units that are not there or do not fit: all of SOURCE's, or one machine's share of them."""
     missing = {unit.name for unit in planned if not unit.done(settings)}
 
     def work(unit: Unit, crew: Crew) -> None:
@@ -45,7 +58,6 @@ def curate_videos(
     for unit in _made(work, planned, workers):
         done += len(unit.videos)
         progress(done, total)
-    return merge(planned, settings, annotations, out)
 
 
 def score_again(

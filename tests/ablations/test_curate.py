@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.curate import CurateError, curate, score
+from ablations.curate import CurateError, curate, curate_share, score
 
 
 def test_scoring_again_takes_no_option_that_needs_the_videos(tmp_path: Path) -> None:
@@ -31,6 +31,12 @@ def test_settings_that_cannot_be_met_are_refused(
     with pytest.raises(CurateError, match=message):
         curate(str(tmp_path), tmp_path / "out", 1, annotations)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("share", ["0/2", "3/2", "2", "a/b"])
+def test_a_share_is_one_of_several(share: str, tmp_path: Path) -> None:
+    with pytest.raises(CurateError, match="expected I/N with I from 1 to N, such as 2/16"):
+        curate_share("videos", tmp_path, share, 1, {})
 
 
 def test_a_source_is_needed(tmp_path: Path) -> None:

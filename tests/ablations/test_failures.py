@@ -36,6 +36,7 @@ def test_kinds_that_python_sees(error, kind):
         (0, "", "TIMEOUT", "time_limit"),
         (0, "", "NODE_FAIL", "node_failure"),
         (28, "", "FAILED", "disk_full"),
+        (70, "", "", "exception"),
         (69, "", "", "environment"),
         (137, "srun: error: node1: task 0: Killed", "", "killed"),
         (7, "", "", "killed"),

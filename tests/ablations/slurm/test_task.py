@@ -1,0 +1,24 @@
+import os
+from tempfile import gettempdir
+
+import pytest
+
+from ablations.artifacts import Store
+from ablations.errors import AblateError
+from ablations.slurm.task import prepare, run_command
+
+
+def test_caches_of_compiled_code_are_the_nodes_own(monkeypatch):
+    monkeypatch.setattr("os.environ", {"SLURM_CPUS_PER_TASK": "3"})
+    prepare()
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        assert os.environ[name].startswith(f"{gettempdir()}/ablate-")
+    assert os.environ["ABLATE_CORES"] == "3"
+
+
+def test_a_command_runs_in_this_process_over_the_jobs_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("ABLATE_STORE", "elsewhere")
+    out = tmp_path / "report"
+    with pytest.raises(AblateError, match="no spec named 'nothing'"):
+        run_command(Store(tmp_path), ["report", "nothing", "--out", str(out)])
+    assert os.environ["ABLATE_STORE"] == str(tmp_path)
