@@ -102,9 +102,9 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def slurm(session: nox.Session) -> None:
-    """Start a SLURM cluster on this machine (as root, with Debian's packages), run its tests, take it down."""
+    """Start SLURM clusters on this machine (as root, with Debian's packages), run their tests, take them down."""
     environment(session)
-    python(session, "-m", "pytest", "tests/slurm", *session.posargs)
+    python(session, "-m", "pytest", "-n", "2", "--dist", "worksteal", "--durations=0", "tests/slurm", *session.posargs)
 
 
 @nox.session

@@ -8,6 +8,7 @@ port is a free one: nothing of the system's own configuration is read or left ch
 `python tests/slurm/cluster.py COMMAND ARGS` runs a command on a fresh cluster and takes the cluster down after it.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -16,12 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 NODES = ("node1", "node2", "node3", "node4")
 PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "mariadb-install-db", "sbatch")
-PATIENCE_S = 60
+PATIENCE_S = 180
 
 CONFIGURATION = """
 ClusterName=ablate
@@ -128,10 +129,10 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, name: str, program: str, *arguments: str, user: str | None = None) -> None:
-        """Start one of the cluster's processes in the foreground of a session of its own."""
+        """Start one of the cluster's processes in the foreground of a session of its own; it dies with this one."""
         with (self.folder / f"{name}.out").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [find(program) or program, *arguments],
+                ["setpriv", "--pdeathsig", "KILL", find(program) or program, *arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -152,6 +153,15 @@ class Cluster:
             process.kill()
             process.wait()
 
+    @contextlib.contextmanager
+    def without_accounting(self) -> Iterator[None]:
+        """Take slurmdbd away for a while: sacct then fails, and everything else goes on."""
+        self.stop("slurmdbd")
+        try:
+            yield
+        finally:
+            self._start_slurmdbd()
+
     def until_idle(self) -> None:
         """Wait until every node can take jobs."""
         self.until(lambda: self.states() == dict.fromkeys(NODES, "idle"), "nodes to be idle")
@@ -159,11 +169,13 @@ class Cluster:
     def crash(self, node: str) -> None:
         """End a node as a power cut would: its slurmd and everything that its jobs run."""
         self.stop(node, at_once=True)
-        for pid in self.processes_on(node):
-            os.kill(pid, signal.SIGKILL)
+        jobs = self.processes_on(node)
+        for pid in [*supervisors(jobs), *jobs]:  # whoever is left would tell the controller that a job was killed
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def processes_on(self, node: str) -> list[int]:
-        """Processes of a node's jobs: its slurmstepd's by name, the jobs' own by their environment."""
+        """Processes of a node's jobs, known by their environment."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -236,13 +248,18 @@ class Cluster:
         data, own = self.folder / "database", f"--socket={self.folder}/database/socket"
         install = [find("mariadb-install-db") or "", "--no-defaults", f"--datadir={data}", "--user=mysql"]
         options = ("--auth-root-authentication-method=normal", "--skip-test-db")
-        subprocess.run([*install, *options], check=True, capture_output=True)
+        made = subprocess.run([*install, *options], capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise RuntimeError(f"no database: {made.stdout}{made.stderr}")
         where = (f"--datadir={data}", own, f"--port={self.ports['database']}", "--bind-address=127.0.0.1")
         small = ("--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--innodb-flush-log-at-trx-commit=0")
-        self.start("mariadbd", "mariadbd", "--no-defaults", "--user=mysql", *where, *small)
+        self.start("mariadbd", "mariadbd", "--no-defaults", *where, *small, user="mysql")
         grant = "GRANT ALL ON slurm.* TO slurm@localhost IDENTIFIED BY 'slurm'"
         client = ["mariadb", "--no-defaults", own, "--user=root", "--execute", grant]
         self.until(lambda: subprocess.run(client, capture_output=True, check=False).returncode == 0, "the database")
+        self._start_slurmdbd()
+
+    def _start_slurmdbd(self) -> None:
         self.start("slurmdbd", "slurmdbd", "-D")
         self.until(lambda: listening(self.ports["dbd"]), "slurmdbd")
 
@@ -250,6 +267,17 @@ class Cluster:
         self.command("sacctmgr", "--immediate", "add", *words, check=False)
         kind, name = words[:2]
         return name in self.command("sacctmgr", "--noheader", "--parsable2", "show", kind, check=False)
+
+
+def supervisors(jobs: list[int]) -> set[int]:
+    """The slurmstepds that started a node's jobs."""
+    found = set()
+    for job in jobs:
+        with contextlib.suppress(OSError):
+            parent = Path(f"/proc/{job}/stat").read_text().rpartition(")")[2].split()[1]
+            if Path(f"/proc/{parent}/comm").read_text().startswith("slurmstepd"):
+                found.add(int(parent))
+    return found
 
 
 def find(program: str) -> str | None:

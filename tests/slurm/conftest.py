@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 
+from ablations.artifacts import Store
+from ablations.slurm.orders import read_orders
+
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 TRAINS, RAISES, GROWS, EXITS, DIES, ENDLESS, FILLS_DISK, TWO_NODES = 100, 101, 102, 103, 104, 105, 106, 110
-PATIENCE_S = 400
+PATIENCE_S = 900  # a limit for a machine that is busy with other things, never waited for
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +39,15 @@ def light_code(tmp_path_factory):
         with (tree / "ablations" / file).open("a") as code:
             code.write("\n\n" + (HERE / more).read_text())
     return tree
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Figures that tests read off, whichever process ran them."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                for name, value in report.user_properties:
+                    terminalreporter.write_line(f"{name}: {value}")
 
 
 class Lab:
@@ -59,7 +71,7 @@ class Lab:
         facts = {"about": "test", "scheduler": "slurm", "all": everywhere, "stages": stages, **small, **keys}
         (self.folder / name).write_text(json.dumps(facts, indent=1))  # JSON is YAML
 
-    def write_spec(self, arms, seeds=(0,), name="light.yaml", steps=20, pause=0.05, **recipe):
+    def write_spec(self, arms, seeds=(0,), name="light.yaml", steps=20, pause=0.05, core_seconds=None, **recipe):
         """Arms by name: how `pretrain_videos` behaves, as a number or with more settings."""
         given = {arm: how if isinstance(how, dict) else {"pretrain_videos.p_mean": how} for arm, how in arms.items()}
         scale = {
@@ -80,22 +92,46 @@ class Lab:
         folder = self.folder / "specs"
         folder.mkdir(exist_ok=True)
         (folder / name).write_text(json.dumps(spec, indent=1))
-        (self.folder / "scale.yaml").write_text(json.dumps({"about": "test", "settings": scale}, indent=1))
+        file = {"about": "test", "settings": scale, "core_seconds": core_seconds or {}}
+        (self.folder / "scale.yaml").write_text(json.dumps(file, indent=1))
 
     def start(self, command, *arguments, spec="light.yaml", **variables):
-        words = [sys.executable, "-m", "ablations.cli", command, f"specs/{spec}", "--scale", "scale.yaml", *arguments]
+        return self.begin(command, f"specs/{spec}", "--scale", "scale.yaml", *arguments, **variables)
+
+    def begin(self, *words, **variables):
         environment = {**self.environment, **variables}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(words, cwd=self.folder, env=environment, **pipes)
+        return subprocess.Popen(
+            [sys.executable, "-m", "ablations.cli", *words], cwd=self.folder, env=environment, **pipes
+        )
 
     def ablate(self, command, *arguments, fails=False, **options):
-        process = self.start(command, *arguments, **options)
+        return self.end(self.start(command, *arguments, **options), fails)
+
+    def errand(self, *words):
+        return self.end(self.begin(*words))
+
+    def end(self, process, fails=False):
         stdout, stderr = process.communicate(timeout=PATIENCE_S)
         assert bool(process.returncode) == fails, (process.returncode, stdout, stderr)
         return stdout + stderr
 
-    def run(self, *arguments, cluster="light.yaml", **options):
-        return self.ablate("run", "--cluster", cluster, "--out", "results", *arguments, **options)
+    def orders(self):
+        """What was ever submitted, in order."""
+        found = [read_orders(Store(self.store), path.parent.name) for path in self.store.glob("slurm/*/orders.json")]
+        return sorted(found, key=lambda orders: orders.submitted)
+
+    def run(self, *arguments, out="results", **options):
+        return self.ablate("run", "--cluster", "light.yaml", "--out", out, *arguments, **options)
+
+    def pretend(self, **programs):
+        """A PATH on which some of SLURM's commands are shell scripts; `real` is what they stand in for."""
+        folder = self.folder / "bin"
+        folder.mkdir(exist_ok=True)
+        for name, script in programs.items():
+            (folder / name).write_text(f"#!/bin/bash\nreal={shutil.which(name)}\n{script}\n")
+            (folder / name).chmod(0o755)
+        return f"{folder}:{os.environ['PATH']}"
 
     def rows(self, **options):
         process = self.start("status", "--json", **options)

@@ -1,7 +1,7 @@
 # Appended to a copy of ablations/run.py: a report of light stages, one line a run.
 
 
-def write_results(name: str, scale: str, out: Path | None) -> Path:
+def write_results(name: str, scale: str, out: Path | None, arms: object = (), metrics: object = ()) -> Path:
     spec, store = load(name, scale), Store()
     lines = []
     for (arm, seed), roles in plan(spec).runs.items():

@@ -1,9 +1,12 @@
 """Failures are told apart, stop only what depends on them, and are named in the report; bad input is refused whole."""
 
+import json
+import re
+
 import pytest
 from conftest import DIES, ENDLESS, EXITS, FILLS_DISK, GROWS, RAISES, TRAINS
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 
 def test_each_kind_is_told_apart_and_one_arm_stops_no_other(lab):
@@ -69,6 +72,61 @@ def test_what_slurm_refuses_is_refused_whole(lab, wrong, said):
     assert all(part in words for part in said), words
     assert "SLURM refuses sample" in words
     assert lab.tasks() == []
+
+
+def test_a_plan_over_the_cap_is_refused_and_spending_is_told_beside_it(lab):
+    lab.write_spec({"one": TRAINS, "two": RAISES}, core_seconds={"pretrain_videos": 7200})
+    lab.write_cluster(stages={"pretrain_videos": {"gpus": 1}}, gpu_hours=3)
+    for command in ("plan", "run"):
+        words = lab.ablate(command, "--cluster", "light.yaml", fails=True)
+        assert "about 4 GPU-hours are over the 3 that the cluster file allows" in words
+        assert "most of it is pretrain_videos (2 jobs, 4 GPU-hours)" in words
+    assert lab.orders() == []
+    lab.write_cluster(stages={"pretrain_videos": {"gpus": 1}}, gpu_hours=5)
+    lab.run()
+    assert "the cluster file allows 5 GPU-hours" in lab.ablate("status")
+    lab.until_empty()
+    assert "GPU-hours spent" in lab.ablate("status")
+    spent = {row["runs"]: row["gpu_s"] for row in lab.rows() if row["stage"] == "pretrain_videos"}
+    assert spent["one"] > 0
+    asked = json.loads((lab.store / "asked" / "light-scale.json").read_text())
+    assert asked["gpu_hours"] == 4  # the report holds it beside what was spent
+
+
+def test_a_node_whose_clock_differs_is_named_and_harms_nothing(lab, undisturbed):
+    (lab.folder / "clock").mkdir()
+    shift = "import time\nreal = time.time\ntime.time = lambda: real() + 90\n"
+    (lab.folder / "clock" / "sitecustomize.py").write_text(shift)
+    lab.write_cluster(stages={"pretrain_videos": {"setup": [f"export PYTHONPATH={lab.folder}/clock:$PYTHONPATH"]}})
+    arms = {f"arm{lr}": {"pretrain_videos.p_mean": TRAINS, "pretrain_videos.lr": lr} for lr in (1, 2)}
+    lab.write_spec(arms, steps=100)
+    lab.run()
+    key = lab.key(lr=1)
+    lab.until(lambda: len(lab.steps(key)) > 5)
+    assert f"the clock of {lab.status(key)['host']} is +90 s off the file server's" in lab.ablate("status")
+    assert 0 <= lab.row(key)["age_s"] < 60
+    lab.until_empty()
+    assert lab.table() == undisturbed(lab)
+
+
+def test_a_node_with_other_packages_is_named(lab):
+    other = lab.folder / "other" / "torch-0.1.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 0.1\n")
+    lab.write_spec({"one": TRAINS, "two": RAISES})
+    lab.write_cluster(stages={"corpus": {"setup": [f"export PYTHONPATH=$PYTHONPATH:{other.parent}"]}})
+    lab.run()
+    lab.until_empty()
+    (row,) = (row for row in lab.rows() if row["stage"] == "corpus")
+    assert re.fullmatch(r"node\d: torch is 0\.1, \S+ where the job was submitted", row["error"])
+    assert lab.table() == {"one 0": "missing", "two 0": "missing"}
+
+
+def test_a_store_that_cannot_be_written_is_refused_before_anything_is_submitted(lab):
+    lab.write_spec({"one": TRAINS, "two": RAISES})
+    words = lab.run(fails=True, ABLATE_STORE="/proc/store")
+    assert "the store /proc/store cannot be written" in words
+    assert "set ABLATE_STORE to another folder" in words
 
 
 def test_a_node_without_the_packages_is_named(lab):

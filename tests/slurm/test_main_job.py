@@ -11,7 +11,7 @@ from ablations.artifacts import Store
 from ablations.plan import plan
 from ablations.spec import load
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,7 +30,7 @@ def test_the_same_tables_as_locally(cluster, tmp_path):
     far = ablate(there, cluster.environment, "--cluster", "slurm", "--out", "results", "--wait")
     near = ablate(here, dict(os.environ), "--cluster", "local", "--out", "results")
     for process in (near, far):
-        stdout, stderr = process.communicate(timeout=800)
+        stdout, stderr = process.communicate(timeout=1700)
         assert process.returncode == 0, stdout + stderr
     for table in ("table.md", "table.tex", "table.csv"):
         assert (here / "results" / table).read_bytes() == (there / "results" / table).read_bytes()

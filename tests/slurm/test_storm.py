@@ -9,7 +9,7 @@ from conftest import TRAINS
 
 from ablations.artifacts import Store
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 ARMS = {f"arm{n}": {"pretrain_videos.p_mean": TRAINS, "pretrain_videos.lr": 0.25 + n} for n in range(4)}
 SECONDS = 45
 STEPS = 300
