@@ -34,7 +34,7 @@ SEEDED = ("subset", "pretrain_videos", "finetune_subset", "finetune", "sample")
 class Recipe(Settings):
     """Settings of every stage, by the stage's name. Runs without `finetune` are sampled after `pretrain_videos`.
 
-    `pretraining_resolution`: the side in pixels that `pretrain_videos` sees clips at, where `finetune` sees them whole.
+    `pretraining_side`: the share of their side that `pretrain_videos` sees clips at, where `finetune` sees them whole.
     `finetune_subset`: the clips that `finetune` sees, instead of `subset`.
     """
 
@@ -49,7 +49,7 @@ class Recipe(Settings):
     pretrain_images: ImagePretrainingSettings
     subset: SubsetSettings
     pretrain_videos: VideoPretrainingSettings
-    pretraining_resolution: int | None = None
+    pretraining_side: float | None = None
     finetune_subset: SubsetSettings | None = None
     finetune: FinetuneSettings | None = None
     sample: SampleSettings
@@ -67,19 +67,22 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _finetuned(self) -> Self:
         """What only a second training makes sense of needs one, and it trains on clips of their whole size."""
-        for name in ("pretraining_resolution", "finetune_subset"):
+        for name in ("pretraining_side", "finetune_subset"):
             if getattr(self, name) is not None and self.finetune is None:
                 raise ValueError(f"{name} needs finetune, the training that follows on other clips")
         if self.encode.resolution is not None:
-            raise ValueError(
-                "encode.resolution: say pretraining_resolution, for pretrain_videos alone sees smaller clips"
-            )
-        side, whole = self.pretraining_resolution, self.curate.resolution
+            raise ValueError("encode.resolution: say pretraining_side, for pretrain_videos alone sees smaller clips")
+        whole = self.curate.resolution
         unit = self.autoencoder.patch * 2 ** (len(self.pretrain_images.network.block_out_channels) - 1)
-        sides = [each for each in range(unit, whole, unit) if whole % each == 0]
-        if side not in (None, *sides):
-            raise ValueError(f"pretraining_resolution {side}: clips of {whole} px reduce to {sides}")
+        shares = [side / whole for side in range(unit, whole, unit) if whole % side == 0]
+        if self.pretraining_side not in (None, *shares):
+            raise ValueError(f"pretraining_side {self.pretraining_side}: clips of {whole} px reduce to {shares}")
         return self
+
+    @property
+    def pretraining_resolution(self) -> int | None:
+        """The side in pixels of what `pretrain_videos` sees; null for clips as they are."""
+        return None if self.pretraining_side is None else round(self.pretraining_side * self.curate.resolution)
 
     def with_seed(self, seed: int) -> "Recipe":
         """This recipe for one run. A subset that draws nothing at random is the same for every seed."""
