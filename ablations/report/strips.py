@@ -21,11 +21,10 @@ LABEL, TITLE, TURN = 0.9, 0.22, 0.1
 
 def draw_strips(findings: Findings) -> Figure | None:
     """Strips of the first prompts under the first seed that any arm was sampled with; null for orbits."""
-    return (
-        None
-        if elevations(findings.result, 1)
-        else _draw(findings, [f"“{shortened(text, 60)}”" for text in prompts(findings.result, PROMPTS)], azimuths=False)
-    )
+    if elevations(findings.result, 1):
+        return None
+    titles = [f"“{shortened(text, 60)}”" for text in prompts(findings.result, PROMPTS)]
+    return _draw(findings, titles, azimuths=False)
 
 
 def draw_orbits(findings: Findings) -> Figure | None:
@@ -42,14 +41,7 @@ def _draw(findings: Findings, titles: list[str], *, azimuths: bool) -> Figure | 
     if seed is None:
         return None
     titles = titles[: 1 if len(result.arms) > MANY_ARMS else None]
-    rows: list[tuple[str, str, NDArray[np.uint8]]] = []
-    reference = real(result, len(titles))
-    if reference is not None:
-        rows.append(("truth" if azimuths else "real", "black", reference))
-    for arm, style in findings.styles.items():
-        clips = sampled(result.run(arm, seed), len(titles))
-        if clips is not None:
-            rows.append((style.label, style.colour, clips))
+    rows = _rows(findings, seed, len(titles), "truth" if azimuths else "real")
     title_height = TITLE + (TURN if azimuths else 0)
     height = len(titles) * (title_height + len(rows) * (WIDTH - LABEL) / FRAMES)
     figure = Figure(figsize=(WIDTH, height), layout=PlaceHolderLayoutEngine(False, False))
@@ -66,11 +58,17 @@ def _draw(findings: Findings, titles: list[str], *, azimuths: bool) -> Figure | 
         for panel, (label, colour, clips) in zip(panels[clip], rows, strict=True):
             panel.imshow(strip(clips[clip]), interpolation="nearest", aspect="auto")
             panel.set_ylabel(shortened(label, 16), color=colour, rotation=0, ha="right", va="center", fontsize=6)
-            panel.set_xticks([])
-            panel.set_yticks([])
-            for spine in panel.spines.values():
-                spine.set_visible(False)
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
     return figure
+
+
+def _rows(findings: Findings, seed: int, count: int, true: str) -> list[tuple[str, str, NDArray[np.uint8]]]:
+    """Label, colour and the first `count` clips of what is real, called `true`, and of every arm that was sampled."""
+    shown = [(true, "black", real(findings.result, count))]
+    for arm, style in findings.styles.items():
+        shown.append((style.label, style.colour, sampled(findings.result.run(arm, seed), count)))
+    return [(label, colour, clips) for label, colour, clips in shown if clips is not None]
 
 
 def chosen(frames: int) -> list[int]:
