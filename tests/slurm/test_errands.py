@@ -36,8 +36,7 @@ conditioners: {dim: 32}
 autoencoder: {block_out_channels: [32, 32], steps: 2}
 data: {moves: {render: camera_moves, move: static, count: 2, frames: 3, resolution: 16}}
 phases:
-  - {name: clip, task: image_to_video, data: moves, resolution: [16, 16], frames: 3, steps: 120, batch_size: 2,
-     lr: 1e-3}
+  clip: {task: image_to_video, data: moves, resolution: [16, 16], frames: 3, steps: 120, batch_size: 2, lr: 1e-3}
 generation: {steps: 2}
 execution: {strategy: STRATEGY}
 """
