@@ -246,11 +246,7 @@ class Cluster:
 
     def _start_accounting(self) -> None:
         data, own = self.folder / "database", f"--socket={self.folder}/database/socket"
-        install = [find("mariadb-install-db") or "", "--no-defaults", f"--datadir={data}", "--user=mysql"]
-        options = ("--auth-root-authentication-method=normal", "--skip-test-db")
-        made = subprocess.run([*install, *options], capture_output=True, text=True, check=False)
-        if made.returncode:
-            raise RuntimeError(f"no database: {made.stdout}{made.stderr}")
+        self.until(lambda: self._made_database(data), "the database's files")
         where = (f"--datadir={data}", own, f"--port={self.ports['database']}", "--bind-address=127.0.0.1")
         small = ("--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--innodb-flush-log-at-trx-commit=0")
         self.start("mariadbd", "mariadbd", "--no-defaults", *where, *small, user="mysql")
@@ -258,6 +254,14 @@ class Cluster:
         client = ["mariadb", "--no-defaults", own, "--user=root", "--execute", grant]
         self.until(lambda: subprocess.run(client, capture_output=True, check=False).returncode == 0, "the database")
         self._start_slurmdbd()
+
+    def _made_database(self, data: Path) -> bool:
+        """Make the database's files: with two clusters starting at once that was seen to fail, and to succeed again."""
+        shutil.rmtree(data, ignore_errors=True)
+        install = [find("mariadb-install-db") or "", "--no-defaults", f"--datadir={data}", "--user=mysql"]
+        options = ("--auth-root-authentication-method=normal", "--skip-test-db")
+        with (self.folder / "mariadb-install-db.out").open("ab") as log:
+            return subprocess.run([*install, *options], stdout=log, stderr=log, check=False).returncode == 0
 
     def _start_slurmdbd(self) -> None:
         self.start("slurmdbd", "slurmdbd", "-D")
