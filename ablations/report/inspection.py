@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ablations.report.histogram import Cut, Histogram, histogram
 from ablations.report.html import environment
 from ablations.report.previews import Sheet, sheets
-from svd_core.curation.table import SCORES
+from svd_core.curation.table import AXES, SCORES
 
 HERE = Path(__file__).parent
 SHOWN = 6
@@ -47,6 +47,8 @@ class Axis:
     rows: dict[str, list[Shown]]
 
 
+Predicates = dict[str, str]
+"""Those that are no bounds, by what they look at."""
 Choice = list[tuple[int, float, float]]
 """A row of clips: their place in the table, value, and share of clips below."""
 
@@ -60,11 +62,14 @@ def inspect(folder: Path, subset: Path, out: Path) -> None:
     clips = table.filter(pl.col("error").is_null())
     funnel = json.loads((subset / "funnel.json").read_text()) if (subset / "funnel.json").exists() else None
     values = {axis: clips.select(pl.col(axis).cast(pl.Float64)).collect().to_series().to_numpy() for axis in SCORES}
+    steps = funnel["steps"] if funnel else []
     cuts = {axis: thresholds(funnel, axis) for axis in SCORES}
+    bounds = {axis: thresholds(funnel, axis) for axis in AXES}
+    others = {step["axis"]: step["predicate"] for step in steps if step["axis"] not in AXES}
     chosen = {axis: choose(values[axis], cuts[axis]) for axis in SCORES}
     described = _described(clips, {place for rows in chosen.values() for row in rows.values() for place, _, _ in row})
     kept = _kept(subset, described) if funnel else None
-    verdicts = {place: _verdict(clip, kept, cuts) for place, clip in described.items()}
+    verdicts = {place: _verdict(clip, kept, bounds, others) for place, clip in described.items()}
     pictures = sheets(folder, list(described.values()))
     methods = json.loads(pl.read_parquet_metadata(folder / "clips.parquet").get("methods", "{}"))
 
@@ -128,12 +133,24 @@ def _kept(subset: Path, described: dict[int, dict[str, Any]]) -> set[str]:
     return set(found["clip_id"])
 
 
-def _verdict(clip: dict[str, Any], kept: set[str] | None, cuts: dict[str, list[Cut]]) -> str:
-    """`kept`, or `dropped by` the scores that lie beyond a threshold; empty where there is no subset."""
+def _verdict(clip: dict[str, Any], kept: set[str] | None, cuts: dict[str, list[Cut]], others: Predicates) -> str:
+    """`kept`, or `dropped by` every predicate that drops the clip; empty where there is no subset.
+
+    One whose score is the threshold itself was dropped as one of several such clips, if by nothing else.
+    """
     if kept is None or clip["clip_id"] in kept:
         return "" if kept is None else "kept"
     by = [axis for axis, some in cuts.items() if any(cut.drops(clip[axis]) for cut in some)]
-    return f"dropped by {', '.join(by)}".replace("_", " ") if by else "dropped"
+    if "duplicate_of" in others and clip["duplicate_of"] is not None:
+        by.append(f"being a near-duplicate of {clip['duplicate_of']}")
+    if "camera_motion" in others and others["camera_motion"] != f"is {clip['camera_motion']}":
+        by.append(f"camera motion ({clip['camera_motion'] or 'unknown'})")
+    tied = [
+        f"{axis} (a tie at its threshold)"
+        for axis, some in cuts.items()
+        if any(cut.label.startswith("drop") and cut.value == clip[axis] for cut in some)
+    ]
+    return f"dropped by {', '.join(by or tied)}".replace("_", " ") if by or tied else "dropped"
 
 
 def _overview(table: pl.LazyFrame) -> dict[str, Any]:

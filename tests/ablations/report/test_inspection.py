@@ -147,6 +147,30 @@ def test_equal_values_are_not_chosen_by_their_place() -> None:
     assert max(places) > 100
 
 
+def test_a_dropped_clip_is_shown_with_its_reason(tmp_path: Path) -> None:
+    """Also where its scores are those of clips that stay: ties, near-duplicates, other camera motions."""
+    rows = [
+        {"clip_id": f"{row:02d}", "source": "a.mp4", "start_s": 0.0, "end_s": 2.0, "motion": 1.0, "width": 640,
+         "camera_motion": "zoom" if row else "static", "duplicate_of": "02" if row == 1 else None}
+        for row in range(6)
+    ]  # fmt: skip
+    rows[5]["width"] = 320
+    write_table(pl.DataFrame(rows, schema=SCHEMA), tmp_path / "clips.parquet", scratch=tmp_path)
+    keep = Keep(
+        motion=Percentile(drop_lowest=0.5), width=Percentile(min=640), camera_motion="zoom", duplicate_of="drop"
+    )
+    write_subset(keep, tmp_path / "clips.parquet", tmp_path)
+    inspect(tmp_path, tmp_path, tmp_path / "page.html")
+    verdicts = set(re.findall(r'class="mark">(.*?)</span>', (tmp_path / "page.html").read_text()))
+    assert verdicts == {
+        "kept",
+        "dropped by width",
+        "dropped by motion (a tie at its threshold)",
+        "dropped by camera motion (static)",
+        "dropped by being a near-duplicate of 02",
+    }
+
+
 @pytest.mark.parametrize("values", [[], [1.0], [2.0, 2.0], [0.0] * 50 + [1.0]])
 def test_histograms_of_next_to_nothing(values: list[float]) -> None:
     drawn = histogram(np.array(values), [Cut(1.5, False, "max")])
