@@ -142,7 +142,7 @@ def _verdict(clip: dict[str, Any], kept: set[str] | None, cuts: dict[str, list[C
         return "" if kept is None else "kept"
     by = [axis for axis, some in cuts.items() if any(cut.drops(clip[axis]) for cut in some)]
     if "duplicate_of" in others and clip["duplicate_of"] is not None:
-        by.append(f"being a near-duplicate of {clip['duplicate_of']}")
+        by.append("being a near-duplicate")
     if "camera_motion" in others and others["camera_motion"] != f"is {clip['camera_motion']}":
         by.append(f"camera motion ({clip['camera_motion'] or 'unknown'})")
     tied = [

@@ -1,6 +1,9 @@
 import io
 import tarfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import polars as pl
 import pytest
@@ -129,3 +132,16 @@ def test_unreadable_urls_raise(tmp_path: Path) -> None:
     for video in list_videos(str(tmp_path / "list.csv")):
         with pytest.raises((OSError, ValueError)), local_file(video, tmp_path):
             pass
+
+
+def test_a_video_is_fetched_over_http(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    (tmp_path / "a b.mp4").write_bytes(bytes(range(256)) * 10_000)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/a%20b.mp4"
+        (video,) = list_videos(url)
+        with local_file(video, tmp_path) as path:
+            assert path.read_bytes() == (tmp_path / "a b.mp4").read_bytes()
+        server.shutdown()
