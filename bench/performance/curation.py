@@ -1,4 +1,4 @@
-"""What curation costs beside bare decoding, how much memory it takes, and what a second worker gives.
+"""What curation costs beside bare decoding and beside public tools, how much memory it takes, and what two workers give.
 
     nox -s bench -- curation
 
@@ -10,7 +10,8 @@ ships it (720p, 25 frames/s), and the same enlarged and encoded again at 1080p, 
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count, pairwise
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -18,8 +19,11 @@ from typing import Any
 
 import av
 import cv2
+import numpy as np
 import pytest
+from scenedetect import AdaptiveDetector, ContentDetector, HistogramDetector, ThresholdDetector, detect
 
+from bench.performance.alternating import against
 from svd_core.curation.cuts import Cascade
 from svd_core.curation.motion import DIS
 from svd_core.curation.scan import stretches
@@ -99,6 +103,38 @@ def test_looking_beside_decoding(benchmark: Any, videos: dict[int, Path], rows: 
     benchmark.extra_info["cpu ratio"] = median(ours / bare for ours, bare in pairs)
     benchmark.extra_info["decoding, frames a CPU second"] = TIMES * 132 / median(bare for _, bare in pairs)
     benchmark.extra_info["goal"] = "cpu ratio at most 1.25"
+
+
+def in_turn(path: Path) -> None:
+    """The same by public tools: PySceneDetect once a detector, then a decode each for flow and for frames."""
+    for detector in (AdaptiveDetector(), ThresholdDetector(), HistogramDetector(), ContentDetector()):
+        detect(str(path), detector)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    grey = [cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), (171, 96)) for frame in twice_a_second(path)]
+    for before, after in pairwise(grey):
+        search.calc(before, after, np.empty((1, 1, 2), np.float32))
+    for frame in twice_a_second(path):
+        cv2.resize(frame, (455, 256), interpolation=cv2.INTER_AREA)
+
+
+def twice_a_second(path: Path) -> Iterator[Any]:
+    """Frames by OpenCV, BGR."""
+    video = cv2.VideoCapture(str(path))
+    step = round(video.get(cv2.CAP_PROP_FPS) / 2)
+    for number in count():
+        if not video.grab():
+            return
+        if number % step == 0:
+            yield video.retrieve()[1]
+
+
+@pytest.mark.benchmark(timer=process_time)
+def test_looking_beside_public_tools_in_turn(benchmark: Any, videos: dict[int, Path]) -> None:
+    """CPU seconds at 720p."""
+    cv2.setNumThreads(1)
+    peers = {"PySceneDetect four times, OpenCV twice": lambda: in_turn(videos[720])}
+    against(benchmark, lambda: look(videos[720]), peers, timer=process_time)
+    benchmark.extra_info["goal"] = "at least 3 times ours"
 
 
 MEMORY = """
