@@ -1,4 +1,4 @@
-"""What curation costs beside bare decoding and beside public tools, how much memory it takes, and what two workers give.
+"""What curation costs beside bare decoding and public tools, how much memory it takes, and what two workers give.
 
     nox -s bench -- curation
 
