@@ -150,6 +150,12 @@ def test_compiled_blocks_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch
     assert 1 <= len(compiled) < blocks, "blocks of one shape share their code"
 
 
+def test_recomputed_activations_give_the_same_gradients() -> None:
+    (losses, plain), (again, recomputed) = gradients(Execution()), gradients(Execution(checkpointing=True))
+    assert torch.equal(again, losses)
+    assert torch.equal(recomputed, plain)
+
+
 def test_bfloat16_is_of_the_forward_pass_only() -> None:
     (losses, plain), (again, rounded) = gradients(Execution()), gradients(Execution(precision=torch.bfloat16))
     assert not torch.equal(again, losses)
