@@ -1,8 +1,7 @@
 """A clip table of LVD-10M's size: thresholds on four axes, keep list and funnel; and near-duplicates.
 
-The issue asks for at most 3 s and 3 GB at 9.8 million rows, and for 100 million without loading them all. The peak of
-memory is that of a process of its own that does nothing else. The table of 100 million rows (5 GB on disk) takes
-minutes to make and is left out unless ABLATE_BENCH_LARGE is set.
+The peak of memory is that of a process of its own that does nothing else. The table of 100 million rows (5 GB on disk)
+takes minutes to make and is left out unless ABLATE_BENCH_LARGE is set.
 """
 
 import json
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.performance.alternating import against
+from bench.performance.goals import goal
 from svd_core.curation.duplicates import LENGTH, duplicates
 from svd_core.curation.table import SCORES
 from svd_core.data.subset import write_subset
@@ -42,7 +42,7 @@ from svd_core.settings import Keep
 start = perf_counter()
 write_subset(Keep.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"seconds": perf_counter() - start, "peak_gb": peak / 1e9}))
+print(json.dumps({"seconds": perf_counter() - start, "peak, GB": peak / 1e9}))
 """
 
 
@@ -77,7 +77,9 @@ def test_thresholds_keep_list_and_funnel_of_9_8_million_rows(benchmark: Any, tmp
     keep = Keep.model_validate(PAPER)
     peers = {"a quarter of the rows": lambda: write_subset(keep, small, tmp_path)}
     against(benchmark, lambda: write_subset(keep, large, tmp_path), peers)
-    benchmark.extra_info["alone"] = alone(large, tmp_path)
+    found = alone(large, tmp_path)
+    goal(benchmark, "seconds", found["seconds"], at_most=3)
+    goal(benchmark, "peak, GB", found["peak, GB"], at_most=3)
     report = write_subset(keep, large, tmp_path)
     benchmark.extra_info["rows"] = {"clips": report["clips"], "kept": report["kept"]}
 
@@ -86,8 +88,9 @@ def test_thresholds_keep_list_and_funnel_of_9_8_million_rows(benchmark: Any, tmp
 def test_a_hundred_million_rows(benchmark: Any, tmp_path: Path) -> None:
     large = write_clips(tmp_path / "clips.parquet", 100_000_000)
     found = benchmark.pedantic(alone, (large, tmp_path), rounds=1)
-    benchmark.extra_info["alone"] = found
-    benchmark.extra_info["table"] = {"gb on disk": large.stat().st_size / 1e9}
+    on_disk = large.stat().st_size / 1e9
+    benchmark.extra_info |= {**found, "GB on disk": on_disk}
+    goal(benchmark, "peak of memory beside the table's size on disk, times", found["peak, GB"] / on_disk, at_most=1)
 
 
 def planted(clips: int) -> tuple[Any, list[str]]:

@@ -8,6 +8,7 @@ import torch
 from diffusers import UNetSpatioTemporalConditionModel
 
 from bench.performance.alternating import against
+from bench.performance.goals import goal
 from svd_core.models.unet import SpatioTemporalUNet
 
 CONFIG: dict[str, Any] = {
@@ -39,6 +40,12 @@ def test_forward_and_backward(benchmark: Any, tokens: int) -> None:
         return work
 
     against(benchmark, step(ours), {"diffusers' class": step(stock)}, rounds=12)
+    goal(
+        benchmark,
+        "times the speed of diffusers' class",
+        benchmark.extra_info["diffusers' class"]["times_ours"],
+        at_least=1.25,
+    )
     with torch.no_grad():
         difference = (ours(*inputs).sample - stock(*inputs).sample).abs().max().item()
     benchmark.extra_info["largest difference of outputs"] = difference

@@ -135,7 +135,6 @@ def test_unreadable_urls_raise(tmp_path: Path) -> None:
 
 
 def test_a_video_is_fetched_over_http(tmp_path: Path) -> None:
-    pytest.importorskip("aiohttp")
     (tmp_path / "a b.mp4").write_bytes(bytes(range(256)) * 10_000)
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
