@@ -26,6 +26,7 @@ from bench.metrics.frechet import frechet_distance
 from bench.metrics.protocols import Protocol
 from bench.metrics.videos import ClipEncoder
 from bench.performance.alternating import against
+from bench.performance.goals import goal
 from bench.performance.plain_i3d import plain_i3d
 from svd_core.data.video import write_h264
 from svd_core.encoders.i3d import I3D
@@ -60,6 +61,8 @@ def test_i3d_features(benchmark: Any) -> None:
         return plain_i3d(weights, frames.transpose(0, 1)[None])
 
     against(benchmark, lambda: network.features(clip[None]), {"plain eager port": port}, rounds=5, timer=process_time)
+    times = benchmark.extra_info["plain eager port"]["times_ours"]
+    goal(benchmark, "times the speed of a plain eager port", times, at_least=1.2)
     benchmark.extra_info["features a second"] = 1 / benchmark.stats.stats.median
 
 
@@ -88,7 +91,7 @@ def test_share_of_time_in_forwards(benchmark: Any, tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(ENCODERS, "i3d_k400", watched)
     request = Request(tmp_path / "real", tmp_path / "generated", ("fvd", "kvd"))
     benchmark.pedantic(score_folders, (request, tmp_path / "cache"), rounds=1, iterations=1)
-    benchmark.extra_info["share of time in forwards"] = inside[0] / benchmark.stats.stats.median
+    goal(benchmark, "share of time in forwards", inside[0] / benchmark.stats.stats.median, at_least=0.9)
     started = process_time()
     score_folders(request, tmp_path / "cache")
     benchmark.extra_info["seconds with features kept"] = process_time() - started
@@ -146,6 +149,8 @@ def test_frechet_step(benchmark: Any, n: int, rounds: int) -> None:
     x, y = rng.normal(size=(n, D)) @ mixing, rng.normal(size=(n, D)) @ mixing + 0.01
     peers = {"scipy sqrtm": lambda: with_sqrtm(x, y), "torchmetrics": lambda: with_torchmetrics(x, y)}
     against(benchmark, lambda: frechet_distance(x, y), peers, rounds=rounds, timer=process_time)
+    for peer, least in zip(peers, (100, 50) if n < D else (1, 1), strict=True):
+        goal(benchmark, f"times the speed of {peer}", benchmark.extra_info[peer]["times_ours"], at_least=least)
     if n < D:  # where accuracy is hard to come by
         selves = {"ours": frechet_distance, "scipy sqrtm": with_sqrtm, "torchmetrics": with_torchmetrics}
         benchmark.extra_info["distance of x to itself"] = {name: measure(x, x) for name, measure in selves.items()}
