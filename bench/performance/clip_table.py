@@ -42,7 +42,7 @@ from svd_core.settings import Keep
 start = perf_counter()
 write_subset(Keep.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"seconds": perf_counter() - start, "peak, GB": peak / 1e9}))
+print(json.dumps({"seconds of filtering": perf_counter() - start, "peak, GB": peak / 1e9}))
 """
 
 
@@ -78,7 +78,7 @@ def test_thresholds_keep_list_and_funnel_of_9_8_million_rows(benchmark: Any, tmp
     peers = {"a quarter of the rows": lambda: write_subset(keep, small, tmp_path)}
     against(benchmark, lambda: write_subset(keep, large, tmp_path), peers)
     found = alone(large, tmp_path)
-    goal(benchmark, "seconds", found["seconds"], at_most=3)
+    goal(benchmark, "seconds", found["seconds of filtering"], at_most=3)
     goal(benchmark, "peak, GB", found["peak, GB"], at_most=3)
     report = write_subset(keep, large, tmp_path)
     benchmark.extra_info["rows"] = {"clips": report["clips"], "kept": report["kept"]}

@@ -107,7 +107,7 @@ def first_stage_flops() -> float:
 def limits() -> str:
     """Parts by the largest size that was tried here, and what that says of the paper's."""
     columns = ["part", "largest size tried", "cost there", "at LVD's size"]
-    table_s = noted("clip_table", "a_hundred_million_rows", "seconds")
+    table_s = noted("clip_table", "a_hundred_million_rows", "seconds of filtering")
     table_gb = noted("clip_table", "a_hundred_million_rows", "peak, GB")
     plan_s, status_s = (figure("harness", f"{part}[10000]")["seconds"]["median"] for part in ("plan", "status"))
     submit_s = figure("harness", "submit[10000]")["seconds"]["median"]
