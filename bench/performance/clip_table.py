@@ -33,16 +33,16 @@ PAPER = {
     "alignment": {"drop_lowest": 0.5},
 }
 ALONE = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from time import perf_counter
 import polars, pyarrow.parquet
+from bench.performance.memory import peak_bytes
 from svd_core.data.subset import write_subset
 from svd_core.settings import Keep
 start = perf_counter()
 write_subset(Keep.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"seconds of filtering": perf_counter() - start, "peak, GB": peak / 1e9}))
+print(json.dumps({"seconds of filtering": perf_counter() - start, "peak, GB": peak_bytes() / 1e9}))
 """
 
 

@@ -98,14 +98,15 @@ def test_share_of_time_in_forwards(benchmark: Any, tmp_path: Path, monkeypatch: 
 
 
 MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
 from bench.folder_score import Request, score_folders
 from bench.metrics.protocols import PROTOCOLS
+from bench.performance.memory import peak_bytes
 root = Path(sys.argv[1])
 protocol = PROTOCOLS["stylegan-v"].but(None, None, 0)
 score_folders(Request(root, root, ("fd_vgg16", "psnr"), protocol), root / sys.argv[2])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peak_bytes() / 2**20)
 """
 
 
