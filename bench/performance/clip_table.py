@@ -37,7 +37,7 @@ import json, sys
 from pathlib import Path
 from time import perf_counter
 import polars, pyarrow.parquet
-from bench.performance.memory import peak_bytes
+from svd_core.memory import peak_bytes
 from svd_core.data.subset import write_subset
 from svd_core.settings import Keep
 start = perf_counter()

@@ -145,7 +145,7 @@ MEMORY = """
 import sys
 from pathlib import Path
 import bench.performance.curation as t
-from bench.performance.memory import peak_bytes
+from svd_core.memory import peak_bytes
 t.cv2.setNumThreads(1)
 if sys.argv[1] == "curate":
     from svd_core.curation.clips import curate_video

@@ -102,7 +102,7 @@ import sys
 from pathlib import Path
 from bench.folder_score import Request, score_folders
 from bench.metrics.protocols import PROTOCOLS
-from bench.performance.memory import peak_bytes
+from svd_core.memory import peak_bytes
 root = Path(sys.argv[1])
 protocol = PROTOCOLS["stylegan-v"].but(None, None, 0)
 score_folders(Request(root, root, ("fd_vgg16", "psnr"), protocol), root / sys.argv[2])

@@ -5,7 +5,6 @@ not. Lines of both have `samples` in common.
 """
 
 import json
-import resource
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from svd_core.memory import peak_bytes
 from svd_core.training.batches import Batch
 from svd_core.training.execution import Execution, Objective
 from svd_core.training.state import TrainingState
@@ -81,11 +81,11 @@ def flops_per_sample(network: nn.Module, objective: Objective, batch: Batch) -> 
     return float(counter.get_total_flops()) / len(batch.clip_ids)
 
 
-def memory(device: torch.device) -> int:
-    """Peak bytes: allocated on the card since the process began, or resident on the CPU."""
+def memory(device: torch.device) -> int | None:
+    """Peak bytes: allocated on the card since the process began, or resident on the CPU (null where none can tell)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_bytes()
 
 
 class Pace:
