@@ -25,12 +25,12 @@ class Curve:
         self.folder = folder
         self.writer: SummaryWriter | None = None
         self.written: dict[str, int] = {}
+        self.lines: dict[str, int] = {}
 
     def follow(self, training: Path) -> None:
         """Write what is new under the folder of a training."""
         for path in (training / "metrics.jsonl", training / "timing.jsonl"):
-            for text in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else ():
-                line = json.loads(text) if text.endswith("\n") else {}  # else it is still being written
+            for line in self._unread(path):
                 if self._new(path.name, line.pop("samples", -1)):
                     for name, value in _scalars(line):
                         self._open().add_scalar(name, value, self.written[path.name])
@@ -44,6 +44,13 @@ class Curve:
         """Let go of the files."""
         if self.writer is not None:
             self.writer.close()
+
+    def _unread(self, path: Path) -> list[dict[str, Any]]:
+        """Lines that were not read yet, the one that is still being written left out."""
+        texts = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+        start = self.lines.get(path.name, 0)
+        self.lines[path.name] = max(start, len(texts))
+        return [json.loads(text) for text in texts[start:]]
 
     def _new(self, kind: str, samples: int) -> bool:
         if samples <= self.written.get(kind, -1):
