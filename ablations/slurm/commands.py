@@ -16,9 +16,8 @@ from ablations.plan import Graph, plan
 from ablations.run import write_results
 from ablations.slurm.flight import look
 from ablations.slurm.launch import Names, SlurmLaunch, Submission
-from ablations.slurm.orders import log
 from ablations.slurm.queue import ask
-from ablations.slurm.standing import beside_queue
+from ablations.slurm.standing import beside_queue, log_at
 from ablations.spec import Spec, load
 from ablations.status import LiveView, standing
 
@@ -187,6 +186,4 @@ def logs(name: str, scale: str, stage: str | None, arms: Collection[str], consol
 def log_of(store: Store, key: str) -> Path | None:
     """The log of the job that last worked on a stage."""
     status = read_json(store.root / "status" / f"{key}.json", missing={})
-    if "array" not in status:
-        return None
-    return log(store, status["array"], status["task"].partition("_")[0], status["index"])
+    return log_at(status, store) if "array" in status else None

@@ -76,7 +76,12 @@ def tell_ends(rows: list[Row], store: Store, flight: Flight) -> list[Row]:
 
 def output_of(status: dict[str, Any], store: Store) -> str:
     """The end of the log of the job that last worked on a stage."""
-    return tail(log(store, status["array"], status["task"].partition("_")[0], status["index"]))
+    return tail(log_at(status, store))
+
+
+def log_at(status: dict[str, Any], store: Store) -> Path:
+    """The log of the job that last worked on a stage, by its status."""
+    return log(store, status["array"], status["task"].partition("_")[0], status["index"])
 
 
 def in_queue(row: Row, entry: Queued, store: Store, status: dict[str, Any]) -> Row:
