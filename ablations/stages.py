@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ablations.recipe import Recipe
 from ablations.stage import Add, Inputs, Node, Stage, cores
-from ablations.task_stages import TASK_STAGES
-from bench.settings import ReferenceFeaturesSettings, ScoreSettings, SubsetScoreSettings, reference_encoders
+from ablations.task_stages import TASK_STAGES, reference_features_of
+from bench.settings import ReferenceFeaturesSettings, ScoreSettings, SubsetScoreSettings
 from svd_core import settings as s
 from svd_core.progress import Progress
 
@@ -181,12 +181,7 @@ def experiment(recipe: Recipe, add: Add, previous: Node | None = None) -> dict[s
     finetuned = finetunings(recipe, add, curate=curate, subset=subset, encode=encode, pretrain_videos=videos)
     trained = [videos, *finetuned][-1]
     sample = add("sample", recipe.sample, pretrain_videos=trained, autoencoder=autoencoder, reference=reference)
-    judges = {
-        f"features:{encoder}": add(
-            "reference_features", ReferenceFeaturesSettings.model_validate({"encoder": encoder}), reference=reference
-        )
-        for encoder in reference_encoders(recipe.score.metrics)
-    }
+    judges = reference_features_of(recipe.score, add, reference)
     if "toy_clip_score" in recipe.score.metrics:
         judges["score_encoder"] = score_encoder
     score = add("score", recipe.score, sample=sample, **judges)

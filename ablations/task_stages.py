@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ablations.stage import Add, Inputs, Node, Stage
 from ablations.task_recipe import TaskRecipe
-from bench.settings import ReferenceFeaturesSettings, reference_encoders
+from bench.settings import ReferenceFeaturesSettings, ScoreSettings, reference_encoders
 from svd_core.progress import Progress
 from svd_core.tasks.settings import (
     Bases,
@@ -73,6 +73,16 @@ TASK_STAGES = (
 )
 
 
+def reference_features_of(score: ScoreSettings, add: Add, reference: Node) -> dict[str, Node]:
+    """Features of the reference clips under each encoder that the metrics need, by the role that scoring reads."""
+    return {
+        f"features:{encoder}": add(
+            "reference_features", ReferenceFeaturesSettings.model_validate({"encoder": encoder}), reference=reference
+        )
+        for encoder in reference_encoders(score.metrics)
+    }
+
+
 def task_experiment(recipe: TaskRecipe, add: Add) -> dict[str, Node]:
     """Wire one run's stages: clips, frozen networks, phase after phase, and clips for the held-out ones' beginnings."""
     clips = {f"data:{name}": add("render", settings) for name, settings in recipe.data.items()}
@@ -87,11 +97,6 @@ def task_experiment(recipe: TaskRecipe, add: Add) -> dict[str, Node]:
         before = {"before": trained}
         phases |= {f"records:{phase.name}": records, f"phase:{phase.name}": trained}
     sample = add("sample_held_out", recipe.sampling, train_phase=trained, encoders=encoders, reference=reference)
-    judges = {
-        f"features:{encoder}": add(
-            "reference_features", ReferenceFeaturesSettings.model_validate({"encoder": encoder}), reference=reference
-        )
-        for encoder in reference_encoders(recipe.score.metrics)
-    }
+    judges = reference_features_of(recipe.score, add, reference)
     score = add("score", recipe.score, sample=sample, reference=reference, **judges)
     return {**clips, "reference": reference, "encoders": encoders, **phases, "sample": sample, "score": score}
