@@ -19,7 +19,7 @@ from torch import Tensor
 from bench.metrics import clip_similarity, lpips, psnr, ssim
 from bench.metrics.epipolar import consistent_pairs
 from bench.metrics.result import Result
-from bench.score import Measured, Score
+from bench.score import Measured, Score, mean_of
 from bench.settings import METRICS
 from svd_core.data.orbits import Orbit, read_orbit, read_views
 from svd_core.encoders import weights
@@ -169,8 +169,7 @@ def _mean(values: pl.DataFrame) -> Measured:
         first = wrong.row(0, named=True)
         return Measured(error=f"{wrong.height} views have no finite value, first {first['object']}/{first['view']:03d}")
     objects = values.group_by("object", maintain_order=True).agg(pl.col("value").mean())["value"].to_numpy()
-    stderr = float(objects.std(ddof=1) / np.sqrt(len(objects))) if len(objects) > 1 else None
-    return Measured(float(objects.mean()), stderr)
+    return mean_of(objects)
 
 
 def _described(name: str, measured: Measured, objects: int, resolution: str, per_view: pl.DataFrame) -> Score:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
-from ruamel.yaml import YAML
 
 from ablations.artifacts import Store
 from ablations.plan import Graph, plan
 from ablations.search.parameters import Point, Value
 from ablations.search.study import VOTES, Study
+from ablations.search.winner import write_spec
 from ablations.spec import load
 from ablations.votes import on_present_samples, votes_table
 from bench.preference import elo
@@ -70,20 +70,15 @@ def write_axis(study: Study, parameter: str, folder: Path) -> Axis:
     baseline = next(arm for arm, level in arms.items() if level == incumbent[parameter])
     primary = study.file.final.primary if study.file.final and study.file.final.primary else "fvd"
     rater = (study.file.rater,) if study.file.rater in METRICS else ()
-    metrics = dict.fromkeys((primary, *ScoreSettings().metrics, *rater))
-    spec = {
-        "question": f"Which {parameter} makes the clips that are preferred, all else as in the incumbent?",
-        "paper": study.file.paper,
-        "recipe": study.recipe_name,
-        "seeds": list(study.file.seeds),
-        "baseline": baseline,
-        "arms": {arm: {**incumbent, parameter: level} for arm, level in arms.items()},
-        "primary": primary,
-        "metrics": list(metrics),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{study.name}_{short}.yaml"
-    YAML().dump(spec, path)
+    path = write_spec(
+        study,
+        folder / f"{study.name}_{short}.yaml",
+        f"Which {parameter} makes the clips that are preferred, all else as in the incumbent?",
+        seeds=study.file.seeds,
+        baseline=baseline,
+        arms={arm: {**incumbent, parameter: level} for arm, level in arms.items()},
+        metrics=(primary, *ScoreSettings().metrics, *rater),
+    )
     return Axis(parameter, arms, baseline, path)
 
 

@@ -1,7 +1,5 @@
 """The report of a study by preference: who voted, what every level's rating is, and what came of the best ones."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from ablations.report.style import BASELINE, COLOURS
 from ablations.report.wording import number
 from ablations.search.figures import short
 from ablations.search.preference import Rated, preferred
-from ablations.search.report import HERE, retrained
+from ablations.search.report import HERE, as_csv, retrained
 from ablations.search.study import VOTES, Study
 from bench.settings import METRICS
 
@@ -28,11 +26,8 @@ COLUMNS = ("parameter", "level", "elo", "low", "high", "votes")
 def write_preference_report(study: Study, store: Store, ratings: list[Rated], out: Path, final: Path | None) -> Path:
     """Write page, `ratings.csv` and figure into `out`; returns the page. `final` is the spec of the retraining."""
     rows = [row for rated in ratings for row in level_rows(rated)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    (out / "ratings.csv").write_text(text.getvalue(), encoding="utf-8", newline="\n")
+    table = as_csv([{name: row[name] for name in COLUMNS} for row in rows])
+    (out / "ratings.csv").write_text(table, encoding="utf-8", newline="\n")
     known = [rated for rated in ratings if rated.elo is not None]
     if known:
         (out / "figures").mkdir(exist_ok=True)

@@ -1,12 +1,13 @@
 """The winner of a study, and the ablation that retrains it against the incumbent."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from ruamel.yaml import YAML
 
-from ablations.search.parameters import Point
+from ablations.search.parameters import Point, Value
 from ablations.search.study import DIRECTIONS, Study
 from bench.settings import ScoreSettings
 
@@ -40,19 +41,39 @@ def write_final_spec(study: Study, point: Point, name: str, folder: Path) -> Pat
     if final is None or point == study.file.incumbent:
         return None
     held_out = {"reference.seed": final.reference_seed}
-    primary = final.primary or study.file.objectives[0]
+    return write_spec(
+        study,
+        folder / f"{study.name}_winner.yaml",
+        f"Does {name} of the study {study.name} beat the incumbent, trained with fresh seeds and scored on reference "
+        "clips that chose nothing?",
+        seeds=final.seeds,
+        baseline="incumbent",
+        arms={"incumbent": {**study.file.incumbent, **held_out}, "found": {**point, **held_out}},
+        metrics=(final.primary or study.file.objectives[0], *ScoreSettings().metrics),
+    )
+
+
+def write_spec(
+    study: Study,
+    path: Path,
+    question: str,
+    *,
+    seeds: Sequence[int],
+    baseline: str,
+    arms: Mapping[str, Mapping[str, Value]],
+    metrics: Sequence[str],
+) -> Path:
+    """Write an ablation over a study's recipe as a spec file, whose primary metric is the first of `metrics`."""
     spec = {
-        "question": f"Does {name} of the study {study.name} beat the incumbent, trained with fresh seeds and scored on "
-        "reference clips that chose nothing?",
+        "question": question,
         "paper": study.file.paper,
         "recipe": study.recipe_name,
-        "seeds": list(final.seeds),
-        "baseline": "incumbent",
-        "arms": {"incumbent": {**study.file.incumbent, **held_out}, "found": {**point, **held_out}},
-        "primary": primary,
-        "metrics": [primary, *(other for other in ScoreSettings().metrics if other != primary)],
+        "seeds": list(seeds),
+        "baseline": baseline,
+        "arms": dict(arms),
+        "primary": metrics[0],
+        "metrics": list(dict.fromkeys(metrics)),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{study.name}_winner.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
     YAML().dump(spec, path)
     return path
