@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,6 @@ from svd_core.diffusion import (
     Network,
     combine,
     constant,
-    ddim,
-    denoiser,
-    edm_sigmas,
-    euler,
     linear,
     triangular,
 )
@@ -31,6 +28,7 @@ from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.tasks.batches import TIME_IDS, between, elevation_ids
 from svd_core.tasks.networks import load_lora, load_unet
 from svd_core.tasks.settings import GenerationSettings, Phase, Task
+from svd_core.tasks.solving import solve
 from svd_core.training.phase import LORA_FILE, schedule_of
 
 SCALES: dict[str, Callable[[float, float, int], torch.Tensor]] = {
@@ -140,14 +138,10 @@ def solved(
 ) -> torch.Tensor:
     """Latents of one clip from unit noise, both (1, T, C, h, w). phase: what the network was trained for, if known."""
     scale = SCALES[settings.guidance](settings.guidance_min, settings.guidance_max, noise.shape[1]).to(noise.device)
-    schedule = None if phase is None else schedule_of(phase)
-    if phase is None or phase.objective == "continuous" or schedule is None:
-        sigmas = edm_sigmas(
-            settings.steps, sigma_min=settings.sigma_min, sigma_max=settings.sigma_max, rho=settings.rho
-        )
-        return euler(_guided(network, given, scale, denoiser), noise, sigmas)
-    raw = _guided(network, given, scale, lambda network: network)
-    return ddim(raw, noise, schedule, target=phase.objective, steps=settings.steps)
+    under_guidance = partial(_guided, network, given, scale)
+    if phase is None:
+        return solve(under_guidance, noise, settings, "continuous", None)
+    return solve(under_guidance, noise, settings, phase.objective, schedule_of(phase))
 
 
 def _guided(

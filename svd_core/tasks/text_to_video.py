@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from svd_core.data.windows import to_pixels
-from svd_core.diffusion import Denoiser, Network, combine, constant, ddim, denoiser, edm_sigmas, euler
+from svd_core.diffusion import Denoiser, Network, combine, constant, denoiser
 from svd_core.encoders.text import BagOfWords
 from svd_core.models.autoencoder import PatchAutoencoder
 from svd_core.models.conditioning import added_time_ids
@@ -17,6 +18,7 @@ from svd_core.models.networks import load_video_unet
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.progress import Progress, silent
 from svd_core.settings import Objective, SampleSettings
+from svd_core.tasks.solving import solve
 from svd_core.training.batches import schedule_of
 from svd_core.training.draws import sample_rng
 
@@ -75,13 +77,8 @@ def _generate(
 ) -> torch.Tensor:
     """Noise (B, T, C, h, w) to pixels uint8 (B, T, 3, H, W)."""
     conditions = text, time_ids, constant(settings.guidance, noise.shape[1])
-    schedule = schedule_of(objective)
-    if objective == "continuous" or schedule is None:
-        grid = edm_sigmas(settings.steps, sigma_min=settings.sigma_min, sigma_max=settings.sigma_max, rho=settings.rho)
-        latents = euler(guided(network, *conditions), noise, grid)
-    else:
-        predicting = guided(network, *conditions, wrap=lambda raw: raw)
-        latents = ddim(predicting, noise, schedule, target=objective, steps=settings.steps)
+    under_guidance = partial(guided, network, *conditions)
+    latents = solve(under_guidance, noise, settings, objective, schedule_of(objective))
     frames = to_pixels(decoder.decode(latents.flatten(0, 1)))
     return frames.reshape(*latents.shape[:2], *frames.shape[1:])
 
