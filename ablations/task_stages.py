@@ -52,7 +52,7 @@ def train_phase(settings: PhaseSettings, inputs: Inputs, out: Path, progress: Pr
     from svd_core.training.execution import Execution
     from svd_core.training.phase import train_phase as run
 
-    execution = Execution.from_environment(ExecutionSettings())
+    execution = Execution.from_environment(ExecutionSettings(deterministic=True))
     folders = inputs["encoders"], inputs["records"], inputs.get("before"), out
     run(part(Phase, settings), part(Bases, settings), *folders, execution=execution, progress=progress)
 

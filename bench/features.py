@@ -13,6 +13,7 @@ from bench.metrics.fvd import clip_encoder as i3d
 from bench.metrics.protocols import PROTOCOLS, Protocol
 from bench.metrics.videos import ClipEncoder
 from bench.settings import Encoder
+from svd_core.device import repeatable_device
 from svd_core.progress import Progress, silent
 
 Videos = NDArray[np.uint8]
@@ -27,9 +28,9 @@ def features(encoder: Encoder, videos: Videos, *, progress: Progress = silent) -
     its neighbours, not even in the last bit.
     """
     encode = ENCODERS[encoder](PROTOCOLS["stylegan-v"])
-    rows = []
+    rows, device = [], repeatable_device()
     for number, clip in enumerate(videos, start=1):
-        rows.append(encode(torch.from_numpy(clip).float() / 255).numpy())
+        rows.append(encode(torch.from_numpy(clip).to(device).float() / 255).numpy())
         progress(number, len(videos))
     return np.concatenate(rows)
 

@@ -205,6 +205,8 @@ class NetworkSettings(Settings):
 
 Objective = Literal["continuous", "v", "epsilon"]
 """EDM's preconditioning over continuous noise levels, or what the network predicts under a discrete schedule."""
+Precision = Literal["float32", "bfloat16"]
+"""Of the network's forward pass; weights, gradients, losses and the solver's state are float32."""
 
 
 class TrainingSettings(Settings):
@@ -212,8 +214,8 @@ class TrainingSettings(Settings):
 
     `caption_shares`: how often a sample reads the image, video and merged caption; null is the paper's 0.5, 0.25, 0.25.
     `objective`: `continuous` draws ln sigma ~ N(p_mean, p_std^2), as SVD does; `v` and `epsilon` draw one of Stable
-    Diffusion's 1000 steps, as SD does. Both defaults are left out of what fingerprints hash, as these settings are
-    younger than they are.
+    Diffusion's 1000 steps, as SD does. These defaults and `precision`'s are left out of what fingerprints hash, as the
+    settings are younger than they are.
     """
 
     samples: int = Field(40_960, ge=1)
@@ -228,6 +230,7 @@ class TrainingSettings(Settings):
     text_dropout: float = Field(0.1, ge=0, le=1)
     caption_shares: tuple[float, float, float] | None = Field(None, exclude_if=lambda shares: shares is None)
     objective: Objective = Field("continuous", exclude_if=lambda objective: objective == "continuous")
+    precision: Precision = Field("float32", exclude_if=lambda precision: precision == "float32")
     seed: int = 0
 
     @field_validator("caption_shares")
@@ -299,5 +302,6 @@ class SampleSettings(Settings):
     guidance: float = Field(2.0, ge=0)
     motion_bucket: float = Field(127.0, ge=0, le=255)
     fps: float | None = Field(None, ge=1, exclude_if=lambda fps: fps is None)
+    precision: Precision = Field("float32", exclude_if=lambda precision: precision == "float32")
     batch_size: int = Field(16, ge=1)
     seed: int = 0

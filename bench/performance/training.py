@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,8 @@ def looped(state: TrainingState, read: Records, out: Path, steps: int, execution
     out.mkdir(exist_ok=True)
     longer = phase(state.steps + steps)
     state.metrics_bytes = 0  # a folder of its own
-    batches = ReadAhead(lambda samples: batch_of(longer, read, samples, None), longer.batch_size)
-    try:
+    with closing(ReadAhead(lambda samples: batch_of(longer, read, samples, None), longer.batch_size)) as batches:
         train(longer, state, OBJECTIVE, batches, out, execution=execution)
-    finally:
-        batches.close()
 
 
 def test_the_loop_beside_bare_steps(benchmark: Any, tmp_path: Path) -> None:

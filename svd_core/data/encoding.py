@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from svd_core.data.latents import CAPTIONS
 from svd_core.data.records import Record, write_records
 from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
+from svd_core.device import repeatable_device
 from svd_core.encoders.conditioners import Conditioners
 from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.progress import Progress, silent
@@ -25,7 +26,9 @@ def make_records(
     settings: RecordSettings, clips: Path, encoders: Path, out: Path, *, progress: Progress = silent
 ) -> None:
     """Encode a clip folder by the frozen networks of `encoders` into records under `out`."""
-    networks = VideoAutoencoder.load(encoders), Conditioners.load(encoders)
+    autoencoder = VideoAutoencoder.load(encoders)
+    autoencoder.model.to(repeatable_device())
+    networks = autoencoder, Conditioners.load(encoders)
     write_records(out, encode_records(settings, clips, *networks, progress=progress))
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from svd_core.data.windows import to_unit_range
+from svd_core.device import repeatable_device
 from svd_core.progress import Progress, silent
 from svd_core.settings import AutoencoderSettings
 from svd_core.training.draws import sample_rng
@@ -110,8 +111,8 @@ def train_autoencoder(settings: AutoencoderSettings, images: Path, out: Path, *,
     pixels = load_file(images / "images.safetensors")["images"]
     held_out = max(1, len(pixels) // 20)
     model.fit_basis(*patch_statistics(pixels[held_out:], settings.patch))
-    _train_decoder(model, settings, pixels[held_out:], progress)
-    model.eval()
+    _train_decoder(model.to(repeatable_device()), settings, pixels[held_out:], progress)
+    model.cpu().eval()
     test = to_unit_range(pixels[:held_out][:512])
     model.save(out)
     figures = {"psnr_db": psnr(model, test), "images": len(test), "held_out": True}
@@ -146,11 +147,12 @@ def _train_decoder(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, settings.steps))
     for step in range(settings.steps):
         rng = sample_rng(settings.seed, "autoencoder", step)
-        images = to_unit_range(pixels[torch.from_numpy(rng.integers(len(pixels), size=settings.batch_size))])
+        rows = torch.from_numpy(rng.integers(len(pixels), size=settings.batch_size))
+        images = to_unit_range(pixels[rows].to(model.mean.device))
         latents = model.encode(images)
         level = torch.from_numpy(rng.uniform(0, settings.latent_noise, (len(images), 1, 1, 1)).astype(np.float32))
-        noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32))
-        loss = F.mse_loss(model.decode(latents + level * noise), images)
+        noise = level * torch.from_numpy(rng.standard_normal(latents.shape, np.float32))
+        loss = F.mse_loss(model.decode(latents + noise.to(latents.device)), images)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

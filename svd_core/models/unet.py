@@ -22,6 +22,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import SpatioTemporalResBlock, TemporalResnetBlock
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
 class SpatioTemporalUNet(UNetSpatioTemporalConditionModel):
@@ -43,6 +44,17 @@ class SpatioTemporalUNet(UNetSpatioTemporalConditionModel):
             if replacement := FASTER.get(type(module)):
                 module.__class__ = replacement  # the same parameters under the same names, another forward
         self.set_attn_processor(FoldedAttention())
+        self.channels_last = False
+
+    def forward(self, sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """As the stock class. With `channels_last` activations lie in memory channel by channel of each pixel.
+
+        Tensor cores want them so, and then neither attention nor the convolutions over frames have to move them; but
+        group norms do unless they are compiled (`svd_core.training.execution.compile_blocks`).
+        """
+        if self.channels_last:
+            sample = sample.movedim(2, -1).contiguous().movedim(-1, 2)
+        return super().forward(sample, *args, **kwargs)
 
 
 SPATIAL_NORM = re.compile(r"spatial_res_block\.norm|^conv_norm_out$")
@@ -76,7 +88,9 @@ class ResBlock(SpatioTemporalResBlock):
     ) -> torch.Tensor:
         spatial = self.spatial_res_block(hidden_states, temb)
         frames = spatial.unflatten(0, image_only_indicator.shape)
-        branch = self.temporal_res_block(frames.flatten(3).transpose(1, 2).contiguous(), temb)
+        by_pixel = spatial.is_cuda and spatial.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if by_pixel else torch.contiguous_format
+        branch = self.temporal_res_block(frames.flatten(3).transpose(1, 2).contiguous(memory_format=layout), temb)
         blend = (1 - torch.sigmoid(self.time_mixer.mix_factor)).to(frames.dtype)
         return torch.addcmul(frames, branch.transpose(1, 2).unflatten(3, frames.shape[3:]), blend).flatten(0, 1)
 
@@ -100,7 +114,7 @@ class Transformer(TransformerSpatioTemporalModel):
         recomputing = torch.is_grad_enabled() and self.gradient_checkpointing
         for spatial, temporal in zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True):
             pair, values = partial(_blended, spatial, temporal, num_frames), (tokens, context, positions, blend)
-            tokens = self._gradient_checkpointing_func(pair, *values) if recomputing else pair(*values)
+            tokens = checkpoint(pair, *values, use_reentrant=False) if recomputing else pair(*values)
         return (self.proj_out(tokens).transpose(1, 2).reshape(hidden_states.shape) + hidden_states,)
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKLTemporalDecoder
 
 from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
+from svd_core.device import repeatable_device
 from svd_core.models.checkpoints import load_network, locate
 from svd_core.progress import Progress, silent
 from svd_core.tasks.settings import AutoencoderKLSettings
@@ -48,8 +49,12 @@ class VideoAutoencoder:
 
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Encoder means (N, C, h, w), not scaled, of images (N, 3, H, W) in [-1, 1], eight at a time."""
-        return torch.cat([self.model.encode(image).latent_dist.mode() for image in images.split(8)])
+        """Encoder means (N, C, h, w), not scaled, of images (N, 3, H, W) in [-1, 1], eight at a time.
+
+        Computed where the networks are, returned where the images are; so are pixels of latents.
+        """
+        few = (image.to(self.model.device) for image in images.split(8))
+        return torch.cat([self.model.encode(image).latent_dist.mode().to(images.device) for image in few])
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
@@ -58,8 +63,9 @@ class VideoAutoencoder:
         All frames of a clip at once: the decoder mixes neighbours, so that pieces would come out differently.
         """
         frames = latents.shape[1]
-        clips = [self.model.decode(clip / self.scale, num_frames=frames).sample for clip in latents]
-        return torch.stack(clips)
+        scaled = latents.to(self.model.device) / self.scale
+        clips = [self.model.decode(clip, num_frames=frames).sample for clip in scaled]
+        return torch.stack(clips).to(latents.device)
 
     def check_scale(self, means: torch.Tensor) -> None:
         """Raise WrongLatentScale unless the scaled encoder means spread about as much as unit variance."""
@@ -99,19 +105,20 @@ def train_video_autoencoder(
     G), so that diffusion sees unit variance.
     """
     torch.manual_seed(settings.seed)
+    device = repeatable_device()
     model = AutoencoderKLTemporalDecoder(
         down_block_types=("DownEncoderBlock2D",) * len(settings.block_out_channels),
         block_out_channels=settings.block_out_channels,
         latent_channels=settings.latent_channels,
         layers_per_block=1,
         force_upcast=False,
-    )
+    ).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     for step in range(settings.steps):
         rng = sample_rng(settings.seed, "video_autoencoder", step)
         rows = torch.from_numpy(rng.integers(len(clips), size=settings.batch_size))
-        loss = _reconstruction_loss(model, to_unit_range(clips[rows]), rng)
+        loss = _reconstruction_loss(model, to_unit_range(clips[rows]).to(device), rng)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -129,7 +136,7 @@ def _reconstruction_loss(
 ) -> torch.Tensor:
     """Mean absolute error of clips (B, T, 3, H, W) through a sampled latent, and the KL term that bounds it."""
     latent = model.encode(clips.flatten(0, 1)).latent_dist
-    noise = torch.from_numpy(rng.standard_normal(latent.mean.shape, np.float32))
+    noise = torch.from_numpy(rng.standard_normal(latent.mean.shape, np.float32)).to(clips.device)
     decoded = model.decode(latent.mean + latent.std * noise, num_frames=clips.shape[1]).sample
     loss: torch.Tensor = F.l1_loss(decoded, clips.flatten(0, 1)) + KL_WEIGHT * latent.kl().mean()
     return loss

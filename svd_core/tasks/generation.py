@@ -69,10 +69,11 @@ class Run:
     phase: Phase | None = None
 
     @classmethod
-    def load(cls, folder: Path, encoders: Path | None = None) -> "Run":
+    def load(cls, folder: Path, encoders: Path | None = None, device: torch.device | None = None) -> "Run":
         """From the folder of a training (its last phase), a phase, an export or a release. Raises CheckpointError.
 
-        encoders: the folder of the frozen networks, if it is neither `folder` nor beside it.
+        encoders: the folder of the frozen networks, if it is neither `folder` nor beside it. device: where network and
+        autoencoder run, by default the CPU.
         """
         phases = sorted(path.parent.parent for path in folder.glob("[0-9][0-9]-*/unet/config.json"))
         own = phases[-1] if phases else folder
@@ -85,6 +86,8 @@ class Run:
         network.eval().requires_grad_(False)
         autoencoder = VideoAutoencoder.load(encoders)
         facts = _facts(own, network, autoencoder)
+        network.to(device)
+        autoencoder.model.to(device)
         return cls(network, autoencoder, Conditioners.load(encoders), **facts)
 
 
@@ -117,6 +120,11 @@ class Conditions:
         concat = None if self.concat is None else torch.zeros_like(self.concat)
         return Conditions(torch.zeros_like(self.context), self.time_ids, concat)
 
+    def to(self, device: torch.device) -> "Conditions":
+        """The same on a device."""
+        concat = None if self.concat is None else self.concat.to(device)
+        return Conditions(self.context.to(device), self.time_ids.to(device), concat)
+
 
 @torch.inference_mode()
 def generate(run: Run, request: Request) -> torch.Tensor:
@@ -129,8 +137,9 @@ def generate(run: Run, request: Request) -> torch.Tensor:
     frames = frames if request.frames is None else request.frames
     conditions = _conditions(run, request, frames, draws)
     noise = torch.randn((1, frames, *size), generator=draws)
-    latents = solved(run.network, conditions, noise, run.generation, run.phase)
-    return to_pixels(run.autoencoder.decode(latents)[0])
+    device = run.network.device
+    latents = solved(run.network, conditions.to(device), noise.to(device), run.generation, run.phase)
+    return to_pixels(run.autoencoder.decode(latents)[0]).cpu()
 
 
 def solved(

@@ -30,8 +30,8 @@ def sample_latents(
     given = CONDITIONS[phase.task](whole, record, rng)
     shape = (1, phase.frames, *record.latents.shape[1:])
     noise = torch.from_numpy(rng.standard_normal(shape, np.float32)).to(device)
-    concat = None if given.concat is None else given.concat[None].to(device)
-    conditions = Conditions(given.context[None].to(device), given.time_ids[None].to(device), concat)
+    concat = None if given.concat is None else given.concat[None]
+    conditions = Conditions(given.context[None], given.time_ids[None], concat).to(device)
     called = _OneFrame(network) if phase.task == "images" else network
     with torch.no_grad():
         return solved(called, conditions, noise, settings, phase)[0]

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
+from svd_core.device import repeatable_device
 from svd_core.progress import Progress, silent
 from svd_core.tasks.generation import Request, Run, generate
 from svd_core.tasks.settings import GenerationSettings, Task, TaskSampleSettings, part
@@ -26,7 +27,7 @@ def sample_held_out(
     `given.json` lists the frames that the run was shown. A clip's noise depends on (seed, its number) alone; frame
     rate and elevation are the true clip's, the motion bucket is one constant. Raises ValueError for too few clips.
     """
-    loaded = Run.load(run, encoders)
+    loaded = Run.load(run, encoders, repeatable_device())
     generation = part(GenerationSettings, settings)
     table = read_clip_table(reference)
     if len(table) < settings.clips:

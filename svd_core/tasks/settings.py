@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from svd_core.settings import NetworkSettings, Settings
+from svd_core.settings import NetworkSettings, Precision, Settings
 
 Task = Literal["images", "text_to_video", "image_to_video", "frame_interpolation", "multi_view"]
 
@@ -146,12 +146,14 @@ class ExecutionSettings(Settings):
     """Resources: they change rounding, never what is learnt from which sample. micro_batch is per process.
 
     checkpointing: recompute activations in the backward pass. compiled: compile the repeated blocks of the network.
+    deterministic: the same to the bit each time on a GPU too, for some of its speed.
     """
 
     micro_batch: int | None = Field(None, ge=1)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     checkpointing: bool = False
     compiled: bool = False
+    deterministic: bool = False
     strategy: Literal["ddp", "fsdp"] = "ddp"
 
 

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from svd_core.data.windows import to_pixels
+from svd_core.device import repeatable_device
 from svd_core.diffusion import Denoiser, Network, combine, constant, denoiser
 from svd_core.encoders.text import BagOfWords
 from svd_core.models.autoencoder import PatchAutoencoder
@@ -21,6 +22,7 @@ from svd_core.settings import Objective, SampleSettings
 from svd_core.tasks.solving import solve
 from svd_core.training.batches import schedule_of
 from svd_core.training.draws import sample_rng
+from svd_core.training.execution import DTYPES, autocast
 
 
 def sample(
@@ -46,7 +48,8 @@ def sample(
             f"{settings.clips} clips to sample, but {reference / 'clips.json'} has {len(prompts)} captions"
         )
     config = json.loads((run / "config.json").read_text())
-    network, decoder = load_video_unet(run), PatchAutoencoder.load(autoencoder)
+    device = repeatable_device()
+    network, decoder = load_video_unet(run).to(device), PatchAutoencoder.load(autoencoder).to(device)
     text = BagOfWords(config["text_shape"][-1]).encode([str(clip["prompt"]) for clip in prompts])
     fps = torch.tensor([float(clip["fps"]) if settings.fps is None else settings.fps for clip in prompts])
     time_ids = added_time_ids(fps, torch.full((len(prompts),), settings.motion_bucket))
@@ -55,7 +58,8 @@ def sample(
     for start in range(0, len(prompts), settings.batch_size):
         rows = range(start, min(start + settings.batch_size, len(prompts)))
         noise = torch.stack([_noise(settings.seed, row, shape) for row in rows])
-        videos.append(_generate(settings, objective, network, decoder, noise, text[rows], time_ids[rows]))
+        given = (each.to(device) for each in (noise, text[rows], time_ids[rows]))
+        videos.append(_generate(settings, objective, network, decoder, *given).cpu())
         progress(rows.stop, len(prompts))
     save_file({"videos": torch.cat(videos)}, out / "videos.safetensors")
     (out / "prompts.json").write_text(json.dumps(prompts, indent=1) + "\n")
@@ -76,9 +80,10 @@ def _generate(
     time_ids: torch.Tensor,
 ) -> torch.Tensor:
     """Noise (B, T, C, h, w) to pixels uint8 (B, T, 3, H, W)."""
-    conditions = text, time_ids, constant(settings.guidance, noise.shape[1])
+    conditions = text, time_ids, constant(settings.guidance, noise.shape[1]).to(noise.device)
     under_guidance = partial(guided, network, *conditions)
-    latents = solve(under_guidance, noise, settings, objective, schedule_of(objective))
+    with autocast(noise.device, DTYPES[settings.precision]):
+        latents = solve(under_guidance, noise, settings, objective, schedule_of(objective))
     frames = to_pixels(decoder.decode(latents.flatten(0, 1)))
     return frames.reshape(*latents.shape[:2], *frames.shape[1:])
 

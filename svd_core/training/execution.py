@@ -15,11 +15,16 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from svd_core.device import best_device, repeatable_device
+from svd_core.models.unet import SpatioTemporalUNet
+from svd_core.settings import Precision
 from svd_core.tasks.settings import ExecutionSettings
 from svd_core.training.batches import Batch
 
 BatchAt = Callable[[range], Batch]
 """The samples of these numbers, counted from the start of training."""
+
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Objective = Callable[[nn.Module, Batch], torch.Tensor]
 """Losses (B,) of a batch under the network, which is called as it is passed: a wrapped one synchronises gradients."""
@@ -48,14 +53,14 @@ class Execution:
     def from_environment(cls, settings: ExecutionSettings) -> "Execution":
         """One process, or the one of several that RANK and WORLD_SIZE name (torchrun and submitit set them)."""
         rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-        cuda = torch.cuda.is_available()
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+        device = repeatable_device() if settings.deterministic else best_device()
+        cuda = device.type == "cuda"
         if cuda:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
             torch.cuda.set_device(device)
         if world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if cuda else "gloo")
-        precision = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
-        how = (settings.micro_batch, precision, settings.checkpointing, settings.compiled)
+        how = (settings.micro_batch, DTYPES[settings.precision], settings.checkpointing, settings.compiled)
         return cls(rank, world, settings.strategy, *how, device)
 
     def wrapped(self, network: nn.Module) -> nn.Module:
@@ -99,7 +104,7 @@ class Execution:
         for number, part in enumerate(parts):
             batch = batch_at(part)
             with self._synchronising(network, number == len(parts) - 1):
-                with self._autocast(batch.clean.device.type):
+                with autocast(batch.clean.device, self.precision):
                     losses = objective(network, batch).float()
                 (losses.mean() / len(parts)).backward()
             seen.append((batch, losses.detach()))
@@ -120,11 +125,6 @@ class Execution:
         if self.world > 1:
             dist.barrier()
 
-    def _autocast(self, device: str) -> AbstractContextManager[Any]:
-        if self.precision == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(device, self.precision)
-
     @contextlib.contextmanager
     def _synchronising(self, network: nn.Module, last: bool) -> Iterator[None]:
         """Exchange gradients after the last micro-batch only."""
@@ -140,6 +140,11 @@ class Execution:
             yield
 
 
+def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[Any]:
+    """Within, networks compute at a precision, whatever that of their weights."""
+    return contextlib.nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
+
+
 SHARDED_BLOCKS = frozenset(
     [
         "CrossAttnDownBlockSpatioTemporal",
@@ -152,8 +157,8 @@ SHARDED_BLOCKS = frozenset(
 """Modules that FSDP gathers one after the other."""
 
 
-COMPILED_BLOCKS = frozenset(["BasicTransformerBlock", "TemporalBasicTransformerBlock", "ResnetBlock2D", "ResBlock"])
-"""Modules that networks of either kind repeat. ResBlock holds a ResnetBlock2D, which its own graph takes in."""
+COMPILED_BLOCKS = frozenset(["Transformer2DModel", "Transformer", "ResnetBlock2D", "ResBlock"])
+"""Modules that image and video networks repeat. ResBlock holds a ResnetBlock2D, which its own graph takes in."""
 COMPILER = "inductor"
 MOST_SHAPES = 64
 """Of one kind of block: SVD's residual blocks have about twenty, torch gives up after eight."""
@@ -162,6 +167,8 @@ MOST_SHAPES = 64
 def compile_blocks(network: nn.Module) -> None:
     """Compile each repeated block by itself: what is alike is compiled once, in a fraction of the whole's time."""
     torch._dynamo.config.recompile_limit = MOST_SHAPES
+    if isinstance(network, SpatioTemporalUNet):
+        network.channels_last = next(network.parameters()).is_cuda
     for module in network.modules():
         if type(module).__name__ in COMPILED_BLOCKS:
             module.compile(backend=COMPILER, dynamic=False)

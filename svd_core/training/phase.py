@@ -11,6 +11,7 @@ OUT/pytorch_lora_weights.safetensors   of phases that train low-rank weights
 import json
 import shutil
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from svd_core.progress import Progress, silent
 from svd_core.tasks.batches import batch_of
 from svd_core.tasks.networks import next_network, plain
 from svd_core.tasks.settings import Bases, GenerationSettings, Phase, WatchSettings
+from svd_core.training.batches import Batch
 from svd_core.training.execution import Execution
 from svd_core.training.loop import train
 from svd_core.training.objectives import objective_of
@@ -70,14 +72,13 @@ def train_phase(
         lr_scale=lambda name: phase.new_layers_lr_scale if inflated and is_new(name) else 1.0,
         execution=execution,
     )
-    batches = ReadAhead(
-        lambda samples: batch_of(phase, chosen, samples, schedule).to(execution.device), phase.batch_size
-    )
     objective = objective_of(phase.objective, schedule, video=phase.task != "images")
-    try:
+
+    def batch_at(samples: range) -> Batch:
+        return batch_of(phase, chosen, samples, schedule).to(execution.device)
+
+    with closing(ReadAhead(batch_at, phase.batch_size)) as batches:
         train(phase, state, objective, batches, out, execution=execution, progress=progress, watch=look)
-    finally:
-        batches.close()
     if execution.rank == 0:
         _write_config(phase, generation, chosen, out)
         _save_average(_network(phase, bases, encoders, before)[0], out)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -9,12 +10,15 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from svd_core.data.latents import EncodedClips, read_encoded
+from svd_core.data.records import ReadAhead
+from svd_core.device import repeatable_device
 from svd_core.models.inflation import inflate, is_new
 from svd_core.models.networks import count_parameters, image_unet, load_image_unet, load_video_unet
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.progress import Progress, silent
 from svd_core.settings import FinetuneSettings, ImagePretrainingSettings, TrainingSettings, VideoPretrainingSettings
 from svd_core.training.batches import Batch, Stage, draw_batch, schedule_of
+from svd_core.training.execution import DTYPES, Execution
 from svd_core.training.loop import train
 from svd_core.training.objectives import objective_of
 from svd_core.training.state import TrainingState
@@ -35,6 +39,7 @@ def pretrain_images(
     torch.manual_seed(settings.seed)
     network = image_unet(settings.network, channels=clips.latents.shape[2], text_dim=clips.text.shape[-1])
 
+    network = network.to(repeatable_device())
     _write_config(settings, "pretrain_images", network, clips, out)
     state = TrainingState.start(network, lr=settings.lr, weight_decay=settings.weight_decay)
     _train(settings, "pretrain_images", state, clips, out, progress)
@@ -102,7 +107,7 @@ def _train_video(
         _continue_segment(previous, out)
     _write_config(settings, stage, network, clips, out)
     state = TrainingState.start(
-        network,
+        network.to(repeatable_device()),
         lr=settings.lr,
         weight_decay=settings.weight_decay,
         lr_scale=lambda name: settings.new_layers_lr_scale if is_new(name) else 1.0,
@@ -114,11 +119,13 @@ def _train(
     settings: TrainingSettings, stage: Stage, state: TrainingState, clips: EncodedClips, out: Path, progress: Progress
 ) -> None:
     objective = objective_of(settings.objective, schedule_of(settings.objective), video=stage != "pretrain_images")
+    execution = Execution(precision=DTYPES[settings.precision], device=next(state.network.parameters()).device)
 
     def batch_at(samples: range) -> Batch:
-        return draw_batch(settings, stage, clips, samples.start)
+        return draw_batch(settings, stage, clips, samples.start).to(execution.device)
 
-    train(settings, state, objective, batch_at, out, progress=progress)
+    with closing(ReadAhead(batch_at, settings.batch_size)) as batches:
+        train(settings, state, objective, batches, out, execution=execution, progress=progress)
 
 
 def _continue_segment(previous: Path, out: Path) -> None:
