@@ -1,13 +1,15 @@
 """What `nox -s bench` leaves in results/performance: a JSON a suite, and one table over all of them."""
 
+import contextlib
 import importlib.metadata
 import json
 import platform
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from ablations.job import code_revision
 
 PACKAGES = ("torch", "diffusers", "numpy", "scipy", "polars", "av", "opencv-python-headless", "torchmetrics")
 FOLDER = Path("results/performance")
@@ -20,9 +22,13 @@ is how many times as long they took. What falls short of its goal is listed as *
 
 
 def record(measured: Path, suite: str, command: str) -> None:
-    """Turn pytest-benchmark's JSON into `SUITE.json`, and write the table of all suites again."""
+    """Turn pytest-benchmark's JSON into `SUITE.json`, and write the table of all suites again.
+
+    A suite that was skipped whole, as a GPU's is without one, keeps the figures that it has.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / f"{suite}.json").write_text(json.dumps(facts(measured, command), indent=1) + "\n")
+    if measured.exists() and json.loads(measured.read_text())["benchmarks"]:
+        (FOLDER / f"{suite}.json").write_text(json.dumps(facts(measured, command), indent=1) + "\n")
     suites = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
     (FOLDER / "README.md").write_text(page(suites))
 
@@ -31,16 +37,22 @@ def facts(measured: Path, command: str) -> dict[str, Any]:
     """What is kept of a session: figures, and what they were measured on."""
     raw = json.loads(measured.read_text())
     cpu = raw["machine_info"]["cpu"]
-    revision = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+    cards = {entry["extra_info"]["device"] for entry in raw["benchmarks"] if "device" in entry["extra_info"]}
     return {
         "command": command,
-        "revision": revision[:12],
-        "machine": f"{cpu.get('brand_raw', platform.machine())}, {cpu.get('count')} cores",
+        "revision": code_revision()[:12],
+        "machine": ", ".join([f"{cpu.get('brand_raw', platform.machine())}, {cpu.get('count')} cores", *sorted(cards)]),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": dict(_installed()),
         "measured": raw["datetime"],
         "figures": [_figure(entry) for entry in raw["benchmarks"]],
     }
+
+
+def _installed() -> Iterator[tuple[str, str]]:
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            yield name, importlib.metadata.version(name)
 
 
 def _figure(entry: dict[str, Any]) -> dict[str, Any]:
