@@ -49,7 +49,7 @@ def render_reference(settings: ReferenceSettings, out: Path, *, workers: int = 1
     any corpus, whatever the seeds.
     """
     windows: list[NDArray[np.uint8]] = []
-    shots = [_reference_shot(settings.seed, index) for index in range(settings.clips)]
+    shots = [_reference_shot(settings, index) for index in range(settings.clips)]
     for done, window in enumerate(_in_processes(partial(_film_window, settings), shots, workers), start=1):
         windows.append(window)
         progress(done, len(shots))
@@ -61,7 +61,7 @@ def render_reference(settings: ReferenceSettings, out: Path, *, workers: int = 1
 def reference_windows(settings: ReferenceSettings) -> Iterator[tuple[NDArray[np.uint8], str, float]]:
     """Window (T, H, W, 3), caption and frame rate of good clips that no corpus holds, drawn as the reference's are."""
     for index in range(settings.clips):
-        shot = _reference_shot(settings.seed, index)
+        shot = _reference_shot(settings, index)
         yield _film_window(settings, shot), shot.scene.merged_caption, float(shot.fps)
 
 
@@ -125,9 +125,9 @@ def _captions(source: Source) -> list[dict[str, object]]:
     ]
 
 
-def _reference_shot(seed: int, index: int) -> Shot:
-    rng = random_stream(seed, "toy_lvd/reference", index)
-    return draw_shot(rng, int(rng.choice(FRAME_RATES)), Defects())
+def _reference_shot(settings: ReferenceSettings, index: int) -> Shot:
+    rng = random_stream(settings.seed, "toy_lvd/reference", index)
+    return draw_shot(rng, int(rng.choice(settings.frame_rates or FRAME_RATES)), Defects())
 
 
 def _film_window(settings: ReferenceSettings, shot: Shot) -> NDArray[np.uint8]:
