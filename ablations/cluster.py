@@ -20,10 +20,14 @@ TRAIN = "train"
 
 
 class LocalCluster(Settings):
-    """Resources of this machine. They never change a result and never enter a fingerprint."""
+    """Resources of this machine. They never change a result and never enter a fingerprint.
+
+    `per_gpu`: jobs at once on each GPU, where there are any; `cores` are the limit of jobs in any case.
+    """
 
     about: str
     cores: int = Field(0, ge=0)
+    per_gpu: int = Field(8, ge=1)
     all_cores: tuple[str, ...] = ()
 
 

@@ -40,8 +40,9 @@ NICE = 5
 longest path (Stage I) cannot make up for lost time."""
 
 
-def run_stages(root: Path, keys: list[str], polite: bool) -> None:
-    """Make these stages in order. The payload of a submitit job."""
+def run_stages(root: Path, keys: list[str], polite: bool, gpu: str) -> None:
+    """Make these stages in order, on a GPU if one is named. The payload of a submitit job, which hides all GPUs."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     if polite:
         os.nice(NICE)
     for key in keys:

@@ -16,6 +16,7 @@ from ablations.plan import Graph
 
 TIMEOUT_MIN = 60 * 24 * 365  # submitit's local executor wants a limit; the laptop has none
 POLL_S = 0.2
+DEVICES = Path("/dev")
 
 
 @dataclass
@@ -31,10 +32,11 @@ class Outcome:
 
 @dataclass
 class Running:
-    """A submitit job and the chain of stages it makes."""
+    """A submitit job, the chain of stages it makes, and the GPU that it may use ("" is none)."""
 
     job: Any
     chain: list[str]
+    gpu: str = ""
 
 
 def sweep(graph: Graph, store: Store, outcome: Outcome) -> None:
@@ -85,6 +87,8 @@ class LocalLaunch:
         self.executor = submitit.LocalExecutor(folder=store.folder("jobs") / "%j")
         self.executor.update_parameters(timeout_min=TIMEOUT_MIN, stderr_to_stdout=True)
         self.running: list[Running] = []
+        self.gpus = visible_gpus()
+        self.slots = min(cluster.cores, cluster.per_gpu * len(self.gpus)) if self.gpus else cluster.cores
         self.children = graph.children()
         self.remaining: dict[str, float] = {}
         for key in reversed(ordered(graph)):
@@ -101,7 +105,7 @@ class LocalLaunch:
                 busy = self._busy()
                 if not busy and not self._ready(busy):
                     break
-                for key in self._ready(busy)[: max(0, self.cluster.cores - self._slots(busy))]:
+                for key in self._ready(busy)[: max(0, self.slots - self._taken(busy))]:
                     self._start(key)
                 watch()
                 time.sleep(POLL_S)
@@ -115,7 +119,7 @@ class LocalLaunch:
         missing = (key for key in self.graph.nodes if key not in ours and not self.store.has(key))
         return ours | {key for key in missing if self.store.claimed(key)}
 
-    def _slots(self, busy: set[str]) -> int:
+    def _taken(self, busy: set[str]) -> int:
         ours = {key for running in self.running for key in running.chain}
         return len(self.running) + len(busy - ours)
 
@@ -137,8 +141,12 @@ class LocalLaunch:
         wide = self.graph.nodes[key].stage in self.cluster.all_cores
         variables = environment(OMP_NUM_THREADS="1", ABLATE_CORES=str(self.cluster.cores if wide else 1))
         with variables, stderr_into(self.store.root / "jobs" / "controllers.log"):
-            job = self.executor.submit(run_stages, self.store.root, chain, wide)
-        self.running.append(Running(job, chain))
+            gpu = min(self.gpus, key=self._jobs_on, default="")
+            job = self.executor.submit(run_stages, self.store.root, chain, wide, gpu)
+        self.running.append(Running(job, chain, gpu))
+
+    def _jobs_on(self, gpu: str) -> int:
+        return sum(running.gpu == gpu for running in self.running)
 
     def _chain(self, key: str) -> list[str]:
         """The stage and, as long as one alone becomes possible by it, what follows it on its longest path."""
@@ -162,6 +170,14 @@ class LocalLaunch:
                 self.outcome.made += [k for k in running.chain if self.store.has(k) and k not in self.outcome.made]
                 if unmade:
                     self.outcome.failed[unmade[0]] = (reason(self.store, unmade[0]), str(running.job.paths.stdout))
+
+
+def visible_gpus() -> list[str]:
+    """This machine's GPUs as CUDA_VISIBLE_DEVICES names them: those that it lists, or all."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        return [name for name in listed.split(",") if name]
+    return sorted(path.name.removeprefix("nvidia") for path in DEVICES.glob("nvidia[0-9]*"))
 
 
 def reason(store: Store, key: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +25,8 @@ def write_report(findings: Findings, out: Path, gallery_prompts: int = 8) -> Pat
     in `out` are left alone.
     """
     out.mkdir(parents=True, exist_ok=True)
-    work = out.parent / f".{out.name}.unfinished"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
+    # a name of its own: two runs of one spec that share their stages come to their report at the same moment
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".unfinished", dir=out.parent))
     try:
         _write_all(findings, work, gallery_prompts)
         _publish(work, out)

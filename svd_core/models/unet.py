@@ -18,7 +18,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers import UNetSpatioTemporalConditionModel
-from diffusers.models.activations import GEGLU
 from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import SpatioTemporalResBlock, TemporalResnetBlock
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
@@ -47,28 +46,17 @@ class SpatioTemporalUNet(UNetSpatioTemporalConditionModel):
         self.set_attn_processor(FoldedAttention())
         self.channels_last = False
 
-    def lay_out_for_compiler(self) -> None:
-        """Prepare for blocks compiled for a GPU: outputs stay equal up to rounding, weights keep names and shapes.
-
-        Activations and the weights of convolutions lie in memory channels last. Tensor cores want them so, and then
-        neither attention nor the convolutions over frames have to move them; group norms do, unless they are compiled.
-        """
-        self.channels_last = True
-        for module in self.modules():
-            if type(module) is GEGLU:
-                module.__class__ = TwoProducts
-            for parameter in module.parameters(recurse=False):
-                if layout := CHANNELS_LAST.get(parameter.ndim):
-                    parameter.data = parameter.data.contiguous(memory_format=layout)
-
     def forward(self, sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        """As the stock class."""
+        """As the stock class. With `channels_last` activations lie in memory channels last.
+
+        Tensor cores want them so, and then neither attention nor the convolutions over frames have to move them; group
+        norms do, unless they are compiled.
+        """
         if self.channels_last:
             sample = sample.movedim(2, -1).contiguous().movedim(-1, 2)
         return super().forward(sample, *args, **kwargs)
 
 
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 SPATIAL_NORM = re.compile(r"spatial_res_block\.norm|^conv_norm_out$")
 
 
@@ -143,15 +131,6 @@ def _blended(
     tokens = spatial(tokens, encoder_hidden_states=context)
     mixed = temporal(tokens + positions, num_frames=num_frames, encoder_hidden_states=context)
     return torch.lerp(mixed, tokens, blend.to(mixed.dtype))
-
-
-class TwoProducts(GEGLU):
-    """The gated unit as two products, whose gradients need not be put together into one tensor of twice the width."""
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        halves = zip(self.proj.weight.chunk(2), self.proj.bias.chunk(2), strict=True)
-        value, gate = (F.linear(hidden_states, weight, bias) for weight, bias in halves)
-        return value * F.gelu(gate)
 
 
 class FoldedAttention:

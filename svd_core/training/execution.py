@@ -167,16 +167,16 @@ MOST_SHAPES = 64
 def compile_blocks(network: nn.Module) -> None:
     """Compile each repeated block by itself: what is alike is compiled once, in a fraction of the whole's time."""
     torch._dynamo.config.recompile_limit = MOST_SHAPES
-    if isinstance(network, SpatioTemporalUNet) and network.device.type == "cuda":
-        network.lay_out_for_compiler()
+    if isinstance(network, SpatioTemporalUNet):
+        network.channels_last = network.device.type == "cuda"
     for module in network.modules():
         if type(module).__name__ in COMPILED_BLOCKS:
             module.compile(backend=COMPILER, dynamic=False)
 
 
 def whole(value: torch.Tensor) -> torch.Tensor:
-    """All of a tensor, in one piece of memory, gathered from every process if it is sharded: all must call this."""
-    return value.full_tensor() if hasattr(value, "full_tensor") else value.contiguous()
+    """All of a tensor, gathered from every process if it is sharded: all of them must call this."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 
 def local(value: torch.Tensor) -> torch.Tensor:
@@ -185,9 +185,9 @@ def local(value: torch.Tensor) -> torch.Tensor:
 
 
 def like(value: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """A whole tensor sharded, or laid out in memory, as `reference` is."""
+    """A whole tensor sharded as `reference` is."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     if not isinstance(reference, DTensor):
-        return torch.empty_like(reference).copy_(value)
+        return value
     return distribute_tensor(value, reference.device_mesh, reference.placements)

@@ -32,9 +32,9 @@ class FakeJob:
         if self.payload:
             self.order.append([key.rpartition("-")[0] for key in self.arguments[1]])
             payload, self.payload = self.payload, None
-            root, keys, _ = self.arguments
+            root, keys, _, gpu = self.arguments
             try:
-                payload(root, keys, polite=False)
+                payload(root, keys, polite=False, gpu=gpu)
             except Exception:
                 return True
         return True
@@ -57,6 +57,7 @@ def order(monkeypatch):
         def submit(self, payload, *arguments):
             return FakeJob(payload, arguments, started)
 
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr("submitit.LocalExecutor", FakeExecutor)
     monkeypatch.setattr(launch, "POLL_S", 0.0)
     return started
@@ -125,6 +126,37 @@ def test_a_chain_of_narrow_stages_is_one_job(tmp_path, order, calls):
     graph, _ = graph_of(("a", "1"), ("b", "2", "1"), ("c", "3", "2"), ("d", "4", "3"))
     run(graph, Store(tmp_path))
     assert order == [["a"], ["b", "c", "d"]]
+
+
+FAN = (("a", "root"), *(("b", f"leaf {number}", "root") for number in range(6)))
+
+
+def test_jobs_spread_over_gpus_and_share_each_with_a_few(tmp_path, order, calls, monkeypatch):
+    """submitit hides GPUs from its jobs; ours get one each, so many at once as the cluster file says."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,GPU-a")
+    seen, at_once = [], []
+    monkeypatch.setattr(launch, "run_stages", lambda *a, **k: (seen.append(k["gpu"]), job.run_stages(*a, **k)))
+    graph, _ = graph_of(*FAN)
+    store, outcome = Store(tmp_path), Outcome()
+    cluster = LocalCluster(about="test", cores=16, per_gpu=2, all_cores=("a",))
+    local = LocalLaunch(graph, store, cluster, {}, outcome)
+    local.run(lambda: at_once.append(len(local.running)))
+    assert len(outcome.made) == 7
+    assert sorted(seen[1:]) == ["1", "1", "1", "GPU-a", "GPU-a", "GPU-a"]
+    assert max(at_once) == 4
+
+
+@pytest.mark.parametrize(
+    ("listed", "gpus"), [(None, ["0", "1"]), ("", []), ("1", ["1"]), ("GPU-a,GPU-b", ["GPU-a", "GPU-b"])]
+)
+def test_gpus_are_those_listed_or_all(tmp_path, monkeypatch, listed, gpus):
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "null"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(launch, "DEVICES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if listed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    assert launch.visible_gpus() == gpus
 
 
 def test_a_failure_stops_only_what_depends_on_it(tmp_path, order, calls):

@@ -284,7 +284,9 @@ def test_the_reference_is_good_deterministic_and_its_own(tmp_path: Path) -> None
 
 def test_the_reference_shares_no_shot_with_the_corpus_even_for_one_seed(plan: list[Source]) -> None:
     layouts = {shot.layout for shot in shots_of(plan)}
-    assert not any(toy_lvd_files._reference_shot(ReferenceSettings(seed=0), index).layout in layouts for index in range(300))
+    assert not any(
+        toy_lvd_files._reference_shot(ReferenceSettings(seed=0), index).layout in layouts for index in range(300)
+    )
     assert math.isclose(len(layouts), len(shots_of(plan)))
 
 

@@ -78,25 +78,6 @@ def test_a_checkpoint_restores_everything_to_the_bit(tmp_path: Path) -> None:
     assert restored.metrics_bytes == 17
 
 
-def test_weights_keep_their_layout_in_memory(tmp_path: Path) -> None:
-    """Files hold plain tensors; what is laid out for tensor cores is so again after a restart, moments too."""
-
-    def laid_out() -> TrainingState:
-        torch.manual_seed(0)
-        network = nn.Conv2d(4, 6, 3).to(memory_format=torch.channels_last)
-        return TrainingState.start(network, lr=0.1, weight_decay=0.01)
-
-    saved, restored = laid_out(), laid_out()
-    saved.network(torch.randn(1, 4, 8, 8)).square().sum().backward()
-    saved.optimizer.step()
-    saved.save(tmp_path)
-    assert resume(restored, tmp_path)
-    before, after = all_tensors(saved), all_tensors(restored)
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert all(before[name].stride() == after[name].stride() for name in before)
-    assert after["weight"].is_contiguous(memory_format=torch.channels_last)
-
-
 def test_equal_states_make_equal_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         trained_state().save(tmp_path / name)
