@@ -65,7 +65,8 @@ class Document:
         if isinstance(value, CommentedMap):
             plain: dict[str, Any] = {}
             for key, entry in value.items():
-                self._places[(*place, str(key))] = value.lc.key(key)
+                own = key in (value.lc.data or {})  # what `<<: *other` brings in stands at the mapping that asks for it
+                self._places[(*place, str(key))] = value.lc.key(key) if own else (value.lc.line, value.lc.col)
                 if not isinstance(key, str):
                     raise self.error((*place, str(key)), f"keys are text, found {kind_of(key)} {key!r}")
                 plain[key] = self._plain(entry, (*place, key))

@@ -1,7 +1,7 @@
 """All questions at a glance: `ablate list`, and `results/README.md` with the paper's claims and what was measured."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -9,12 +9,11 @@ from rich.table import Table
 from ablations.artifacts import Store
 from ablations.plan import plan
 from ablations.report.wording import MINUS
-from ablations.run import console, run_spec
+from ablations.run import RESULTS, console, run_spec
 from ablations.search.study import load as load_study
 from ablations.spec import Spec, available, load
 from ablations.status import duration
 
-RESULTS = Path("results")
 VERDICTS = "comparisons.csv"
 
 
@@ -74,9 +73,11 @@ def write_overview(folder: Path = RESULTS) -> Path:
     for name in packaged:
         spec = load(name)
         question = f"[{name}]({name}/)" if (folder / name / VERDICTS).exists() else name
-        measured = found(folder / name) or "no committed results"
+        measured = "<br>".join(filter(None, [found(folder / name), *at_other_scales(folder, name)]))
         limits = f"<br>*{spec.limits}*" if spec.limits else ""
-        lines.append(f"| {question}: {spec.question} | {spec.paper or '–'} | {measured}{limits} |")
+        lines.append(
+            f"| {question}: {spec.question} | {spec.paper or '–'} | {measured or 'no committed results'}{limits} |"
+        )
     others = sorted(path.parent.name for path in folder.glob(f"*/{VERDICTS}") if path.parent.name not in packaged)
     lines += [f"| [{name}]({name}/) | – | {found(folder / name)} |" for name in others]
     folder.mkdir(exist_ok=True)
@@ -88,6 +89,13 @@ def write_overview(folder: Path = RESULTS) -> Path:
 def found(folder: Path) -> str:
     """Every arm's difference with interval and verdict, in words for a table cell; empty where there is no report."""
     return "<br>".join(one_finding(row) for row in primary_rows(folder))
+
+
+def at_other_scales(folder: Path, name: str) -> Iterator[str]:
+    """The findings of each further scale's report, which `results/SCALE/NAME` holds."""
+    for path in sorted(folder.glob(f"*/{name}/{VERDICTS}")):
+        scale = path.parents[1].name
+        yield f"[at scale {scale}]({scale}/{name}/): {found(path.parent)}"
 
 
 def one_finding(row: dict[str, str]) -> str:

@@ -22,7 +22,9 @@ from ablations.status import LiveView, as_json, duration, standing, summary, tab
 
 if TYPE_CHECKING:
     from ablations.report.findings import Findings
+    from ablations.search.study import Study
 
+RESULTS = Path("results")
 console = Console(soft_wrap=True)
 
 
@@ -207,18 +209,23 @@ def write_results(
         raise AblateError("a report of some arms or metrics needs --out: it must not replace the whole one")
     folder = results_folder(spec, out)
     page = write_report(found(spec, arms, metrics), folder)
-    if folder.parent == Path("results"):
+    if RESULTS in folder.parents:
         from ablations.overview import write_overview
 
         write_overview()
     return page
 
 
-def results_folder(spec: Spec, out: Path | None) -> Path:
-    """Where tables and plots go: `results/NAME` in the working folder, for the smoke scale a folder of the store."""
+def results_folder(asked: "Spec | Study", out: Path | None) -> Path:
+    """Where tables and plots go: `results/NAME`, at other scales than laptop `results/SCALE/NAME`.
+
+    Those of the smoke scale go to a folder of the store.
+    """
     if out is not None:
         return out
-    return Store().folder("results") / f"{spec.name}-{spec.scale}" if spec.in_process else Path("results") / spec.name
+    if asked.in_process:
+        return Store().folder("results") / f"{asked.name}-{asked.scale}"
+    return RESULTS / ("" if asked.scale == "laptop" else asked.scale) / asked.name
 
 
 def found(spec: Spec, arms: tuple[str, ...], metrics: tuple[str, ...]) -> "Findings":

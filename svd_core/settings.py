@@ -220,8 +220,8 @@ class TrainingSettings(Settings):
 
     `caption_shares`: how often a sample reads the image, video and merged caption; null is the paper's 0.5, 0.25, 0.25.
     `objective`: `continuous` draws ln sigma ~ N(p_mean, p_std^2), as SVD does; `v` and `epsilon` draw one of Stable
-    Diffusion's 1000 steps, as SD does. These defaults and `precision`'s are left out of what fingerprints hash, as the
-    settings are younger than they are.
+    Diffusion's 1000 steps, as SD does. `log_snr_shift` is added to every step's log SNR (nats; below 0 is more noise).
+    These defaults and `precision`'s are left out of what fingerprints hash, as the settings are younger than they are.
     """
 
     samples: int = Field(40_960, ge=1)
@@ -236,6 +236,7 @@ class TrainingSettings(Settings):
     text_dropout: float = Field(0.1, ge=0, le=1)
     caption_shares: tuple[float, float, float] | None = Field(None, exclude_if=lambda shares: shares is None)
     objective: Objective = Field("continuous", exclude_if=lambda objective: objective == "continuous")
+    log_snr_shift: float = Field(0.0, exclude_if=lambda shift: shift == 0)
     precision: Precision = Field("float32", exclude_if=lambda precision: precision == "float32")
     seed: int = 0
 
@@ -251,6 +252,12 @@ class TrainingSettings(Settings):
         if self.samples % self.batch_size:
             nearest = whole_batches(self.samples, self.batch_size)
             raise ValueError(f"samples {self.samples} is no multiple of batch_size {self.batch_size}; say {nearest}")
+        return self
+
+    @model_validator(mode="after")
+    def _schedule_to_shift(self) -> Self:
+        if self.objective == "continuous" and self.log_snr_shift:
+            raise ValueError("log_snr_shift is of the discrete objectives, v and epsilon; say p_mean")
         return self
 
 

@@ -14,6 +14,7 @@ SlurmCluster = Annotated[
     str | None, typer.Option("--cluster", help="Submit to SLURM instead: a packaged cluster or a YAML file.")
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="Where tables and plots go (default results/NAME; smoke: in the store).")
+    Path | None,
+    typer.Option(help="Where tables and plots go (default results/NAME or results/SCALE/NAME; smoke: in the store)."),
 ]
 Arms = Annotated[list[str] | None, typer.Option("--arm", help="Only this arm's own jobs (may be repeated).")]

@@ -12,7 +12,7 @@ from ablations.cluster import LocalCluster, SlurmCluster, load_cluster
 from ablations.errors import AblateError, RunError
 from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights
-from ablations.run import console, run_spec
+from ablations.run import console, results_folder, run_spec
 from ablations.search.candidate import Candidate
 from ablations.search.controller import Controller
 from ablations.search.feasible import check_constraint
@@ -35,7 +35,7 @@ def run_search(name: str, scale: str, cluster_name: str, trials: int | None, for
     if study.by_preference:
         if trials or fork:
             raise AblateError("a study by preference tries every level once: it has no --trials and no --fork")
-        return run_by_preference(study, store, cluster_name, results_folder(study, store, out))
+        return run_by_preference(study, store, cluster_name, results_folder(study, out))
     first = Candidate.of(study, study.file.incumbent)
     check_weights(first.part(first.keys(-1), "incumbent"))
     key = f"study-{study.name}-{study.scale}"
@@ -45,7 +45,7 @@ def run_search(name: str, scale: str, cluster_name: str, trials: int | None, for
         journal = open_journal(study, store, fork=fork)
         console.print(f"[bold]{journal.study_name}[/] at scale {study.scale}: {study.file.question}", highlight=False)
         console.print(f"journal: {journal_path(study, store)}", highlight=False)
-        folder = results_folder(study, store, out)
+        folder = results_folder(study, out)
         make = maker(study, store, cluster, Names(name, scale, cluster_name, folder))
         make_shared(study, first, store, make)
         check_constraint(study, first, store)
@@ -105,12 +105,6 @@ def conclude(study: Study, journal: optuna.Study, store: Store, cluster_name: st
         console.print("[red]nothing was found[/]: no trial met the constraint and has a value", highlight=False)
     console.print(f"report: {page}", highlight=False)
     return status
-
-
-def results_folder(study: Study, store: Store, out: Path | None) -> Path:
-    """Where the report goes: as for an ablation."""
-    small = store.folder("results") / f"{study.name}-{study.scale}"
-    return out or (small if study.in_process else Path("results") / study.name)
 
 
 def run_by_preference(study: Study, store: Store, cluster_name: str, folder: Path) -> int:

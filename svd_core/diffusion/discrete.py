@@ -36,11 +36,11 @@ class DiscreteSchedule:
         """Rising noise levels, (N,) float64; the last is infinite under zero-terminal-SNR."""
         return ((1 - self.alphas_cumprod) / self.alphas_cumprod).sqrt()
 
-    def shifted(self, from_side: int, to_side: int) -> "DiscreteSchedule":
+    def shifted(self, from_side: float, to_side: float) -> "DiscreteSchedule":
         """The schedule for another resolution: log SNR_t + 2 log(from_side / to_side), i.e. sigma_t * to / from.
 
         Neighbouring pixels of a larger picture agree more, so the same noise hides less of it (Hoogeboom et al. 2023,
-        eq. 4). The sides are in pixels.
+        eq. 4). The sides are in pixels, or in any other unit.
         """
         snr = self.alphas_cumprod / (1 - self.alphas_cumprod) * (from_side / to_side) ** 2
         return DiscreteSchedule(snr / (1 + snr))

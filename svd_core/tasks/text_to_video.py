@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from svd_core.data.windows import to_pixels
 from svd_core.device import repeatable_device
-from svd_core.diffusion import Denoiser, Network, combine, constant, denoiser
+from svd_core.diffusion import Denoiser, DiscreteSchedule, Network, combine, constant, denoiser
 from svd_core.encoders.text import BagOfWords
 from svd_core.models.autoencoder import PatchAutoencoder
 from svd_core.models.conditioning import added_time_ids
@@ -53,13 +53,15 @@ def sample(
     text = BagOfWords(config["text_shape"][-1]).encode([str(clip["prompt"]) for clip in prompts])
     fps = torch.tensor([float(clip["fps"]) if settings.fps is None else settings.fps for clip in prompts])
     time_ids = added_time_ids(fps, torch.full((len(prompts),), settings.motion_bucket))
-    shape, objective = tuple(config["latent_shape"]), config["settings"].get("objective", "continuous")
+    shape, trained = tuple(config["latent_shape"]), config["settings"]
+    objective = trained.get("objective", "continuous")
+    schedule = schedule_of(objective, trained.get("log_snr_shift", 0.0))
     videos = []
     for start in range(0, len(prompts), settings.batch_size):
         rows = range(start, min(start + settings.batch_size, len(prompts)))
         noise = torch.stack([_noise(settings.seed, row, shape) for row in rows])
         given = (each.to(device) for each in (noise, text[rows], time_ids[rows]))
-        videos.append(_generate(settings, objective, network, decoder, *given).cpu())
+        videos.append(_generate(settings, objective, schedule, network, decoder, *given).cpu())
         progress(rows.stop, len(prompts))
     save_file({"videos": torch.cat(videos)}, out / "videos.safetensors")
     (out / "prompts.json").write_text(json.dumps(prompts, indent=1) + "\n")
@@ -73,6 +75,7 @@ def _noise(seed: int, index: int, shape: tuple[int, ...]) -> torch.Tensor:
 def _generate(
     settings: SampleSettings,
     objective: Objective,
+    schedule: DiscreteSchedule | None,
     network: SpatioTemporalUNet,
     decoder: PatchAutoencoder,
     noise: torch.Tensor,
@@ -83,7 +86,7 @@ def _generate(
     conditions = text, time_ids, constant(settings.guidance, noise.shape[1]).to(noise.device)
     under_guidance = partial(guided, network, *conditions)
     with autocast(noise.device, DTYPES[settings.precision]):
-        latents = solve(under_guidance, noise, settings, objective, schedule_of(objective))
+        latents = solve(under_guidance, noise, settings, objective, schedule)
     frames = to_pixels(decoder.decode(latents.flatten(0, 1)))
     return frames.reshape(*latents.shape[:2], *frames.shape[1:])
 

@@ -1,5 +1,6 @@
 """What one training step sees, drawn sample by sample."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -63,9 +64,12 @@ def draw(settings: TrainingSettings, stage: Stage, index: int, shape: tuple[int,
     return Draw(normal, caption, drops_text, frame, torch.from_numpy(noise))
 
 
-def schedule_of(objective: Objective) -> DiscreteSchedule | None:
-    """Stable Diffusion's schedule; None where noise levels are continuous."""
-    return None if objective == "continuous" else DiscreteSchedule.stable_diffusion()
+def schedule_of(objective: Objective, log_snr_shift: float = 0.0) -> DiscreteSchedule | None:
+    """Stable Diffusion's schedule with its log SNR shifted; None where noise levels are continuous."""
+    if objective == "continuous":
+        return None
+    schedule = DiscreteSchedule.stable_diffusion()
+    return schedule.shifted(math.exp(log_snr_shift / 2), 1) if log_snr_shift else schedule
 
 
 def uniform_step(normal: torch.Tensor, steps: int) -> torch.Tensor:
@@ -89,7 +93,7 @@ def draw_batch(settings: TrainingSettings, stage: Stage, clips: EncodedClips, fi
     else:
         clean = clips.latents[torch.tensor(rows)]
     normal = torch.tensor([drawn.normal for drawn in draws])
-    schedule = schedule_of(settings.objective)
+    schedule = schedule_of(settings.objective, settings.log_snr_shift)
     step = None if schedule is None else uniform_step(normal, len(schedule))
     return Batch(
         clean=clean.float(),

@@ -118,7 +118,8 @@ def _train_video(
 def _train(
     settings: TrainingSettings, stage: Stage, state: TrainingState, clips: EncodedClips, out: Path, progress: Progress
 ) -> None:
-    objective = objective_of(settings.objective, schedule_of(settings.objective), video=stage != "pretrain_images")
+    schedule = schedule_of(settings.objective, settings.log_snr_shift)
+    objective = objective_of(settings.objective, schedule, video=stage != "pretrain_images")
     execution = Execution(precision=DTYPES[settings.precision], device=next(state.network.parameters()).device)
 
     def batch_at(samples: range) -> Batch:

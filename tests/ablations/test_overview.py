@@ -30,6 +30,7 @@ def results(tmp_path):
     base = {"metric": "FVD[i3d-k400]", "role": "primary", "arm": "filtered", "baseline": "unfiltered", "pairs": 3}
     interval = {"holm_level": 0.975, "holm_low": -233.25, "holm_high": -91.5}
     write("data_curation", **base, **interval, mean_difference=-162.12345, verdict="better")
+    write("node/data_curation", **base, **interval, mean_difference=-459.0, verdict="better")
     write("mine", **base, verdict="inconclusive", reason="no seed has both arms; a verdict needs two")
     return tmp_path / "results"
 
@@ -39,6 +40,9 @@ def test_the_overview_sets_claims_beside_what_was_measured(results):
     row = next(line for line in lines if line.startswith("| [data_curation](data_curation/)"))
     assert load("data_curation").paper in row
     assert "**better**: filtered against unfiltered, FVD[i3d-k400] −162.1 [−233.2, −91.5] at 97.5 %, 3 seeds" in row
+    assert (
+        "<br>[at scale node](node/data_curation/): **better**: filtered against unfiltered, FVD[i3d-k400] −459" in row
+    )
     assert any(line.startswith("| filter_motion: ") and line.endswith("| no committed results |") for line in lines)
     assert "inconclusive**: filtered against unfiltered, no seed has both arms" in lines[-1]
     assert sum(line.startswith("| ") for line in lines) == len(available("specs")) + 3

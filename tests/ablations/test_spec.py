@@ -1,7 +1,9 @@
 import re
+from pathlib import Path
 
 import pytest
 
+from ablations.document import Document
 from ablations.errors import AblateError, DocumentError
 from ablations.spec import available, load
 
@@ -60,6 +62,24 @@ def test_a_users_own_spec_resolves_every_arm(write):
 
 def test_the_family_that_the_verdict_covers(write):
     assert load(write(GOOD.replace("primary:", "family: [kept]\nprimary:"))).family == ("kept",)
+
+
+def test_merge_keys_bring_settings_in_and_complaints_find_them(write):
+    text = """
+question: q
+recipe: text_to_video
+seeds: [0]
+baseline: one
+arms:
+  one: &both {pretrain_videos.lr: 1.0e-3}
+  two: {<<: *both, pretrain_videos.p_mean: 0.0}
+primary: fvd
+metrics: [fvd]
+"""
+    arms = load(write(text)).arms
+    assert arms["two"].pretrain_videos.lr == 1e-3
+    merged = ("arms", "two", "pretrain_videos.lr")
+    assert "mine.yaml:8:8: wrong" in str(Document(Path(write(text))).error(merged, "wrong"))
 
 
 def test_numbers_with_exponents_are_numbers(write):
