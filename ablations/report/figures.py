@@ -5,6 +5,7 @@ Every figure is a function from the findings to a matplotlib Figure, or to null 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import RcKeyType
+from PIL import Image
 
 from ablations.report.curation_figures import draw_funnel, draw_histograms
 from ablations.report.findings import Findings
@@ -76,10 +78,14 @@ def draw_figures(findings: Findings, folder: Path) -> list[Plot]:
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write `name`.png and .pdf, without dates and versions in them."""
+    """Write `name`.png and .pdf, without dates and versions in them. Plots without pictures take 256 colours as PNG."""
     figure.draw_without_rendering()  # lays the figure out, once for both files
     figure.set_layout_engine("none")
-    figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png")
+    picture = Image.open(drawn).convert("RGB")
+    plain = not any(axes.images for axes in figure.axes)
+    (picture.quantize(256) if plain else picture).save(folder / f"{name}.png", optimize=True)
     figure.savefig(folder / f"{name}.pdf", metadata={"Creator": None, "Producer": None, "CreationDate": None})
 
 
