@@ -75,6 +75,8 @@ def units(node: Node) -> float:
     for name in ("samples", "clips", "images", "sources"):
         if isinstance(node.settings.get(name), int):
             return float(node.settings[name])
+    if node.stage == "train_phase":
+        return float(node.settings["steps"] * node.settings["batch_size"])
     return 1.0
 
 

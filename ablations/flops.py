@@ -1,6 +1,9 @@
 """FLOPs of stages that train or sample, counted on networks without weights: what a plan is priced by before it ran."""
 
+import json
+import re
 from functools import cache
+from typing import Any
 
 from ablations.plan import Graph
 from ablations.stage import Node
@@ -17,6 +20,11 @@ def counted(node: Node, graph: Graph) -> float | None:
     if node.stage == "sample":
         once = passes(*shape(node, graph), video=True, backward=False)
         return 2.0 * float(settings["clips"] * settings["steps"]) * once  # guidance: with and without the text
+    if node.stage == "train_phase":
+        return float(settings["steps"] * settings["batch_size"]) * phase_passes(node, graph, backward=True)
+    if node.stage == "sample_held_out":
+        once = phase_passes(graph.nodes[node.parents["train_phase"]], graph, backward=False)
+        return 2.0 * float(settings["clips"] * settings["steps"]) * once
     return None
 
 
@@ -34,24 +42,64 @@ def shape(node: Node, graph: Graph, frames: int | None = None) -> tuple[str, int
 
 @cache
 def passes(network: str, frames: int, channels: int, side: int, text_dim: int, *, video: bool, backward: bool) -> float:
-    """FLOPs of one clip's way through the network, and back if it trains, on tensors of a shape but no values."""
+    """FLOPs of one clip's way through the network of the text-to-video stages, and back if it trains."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from svd_core.models.inflation import inflate
     from svd_core.models.networks import image_unet
     from svd_core.training.stages import TIME_ID_DIM, TIME_IDS
 
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        model = image_unet(NetworkSettings.model_validate_json(network), channels=channels, text_dim=text_dim)
-        text, noise_level = torch.zeros(1, 1, text_dim), torch.zeros(1)
+    with torch.device("meta"):
+        model: Any = image_unet(NetworkSettings.model_validate_json(network), channels=channels, text_dim=text_dim)
         if video:
             model = inflate(model, time_ids=TIME_IDS, time_id_dim=TIME_ID_DIM, num_frames=frames)
-            latents, more = torch.zeros(1, frames, channels, side, side), [torch.zeros(1, TIME_IDS)]
-        else:
-            latents, more = torch.zeros(1, channels, side, side), []
+    size = (frames, channels, side, side) if video else (channels, side, side)
+    return _flops(model, size, text_dim, TIME_IDS if video else 0, backward=backward)
+
+
+def phase_passes(node: Node, graph: Graph, *, backward: bool) -> float:
+    """As `passes`, for the network of a `train_phase`; frozen weights need no gradient of their own."""
+    encoders = graph.nodes[node.parents["encoders"]].settings
+    autoencoder, width = encoders["autoencoder"], encoders["conditioners"]["dim"]
+    factor = 2 ** (len(autoencoder["block_out_channels"]) - 1)
+    return _phase_passes(json.dumps(dict(node.settings)), autoencoder["latent_channels"], factor, width, backward)
+
+
+@cache
+def _phase_passes(settings: str, latent: int, factor: int, width: int, backward: bool) -> float:
+    import torch
+
+    from svd_core.models.adaptation import TEMPORAL_ATTENTION
+    from svd_core.models.inflation import inflate
+    from svd_core.models.networks import image_unet
+    from svd_core.tasks.batches import TIME_IDS, input_channels
+    from svd_core.tasks.settings import PhaseSettings
+
+    phase = PhaseSettings.model_validate_json(settings)
+    ids, channels = TIME_IDS[phase.task], latent
+    with torch.device("meta"):
+        model: Any = image_unet(phase.network, channels=latent, text_dim=width, norm_groups=phase.norm_groups)
+        if phase.task != "images":
+            channels = input_channels(phase.task, latent)
+            wide = phase.time_id_dim
+            model = inflate(model, in_channels=channels, time_ids=ids, time_id_dim=wide, num_frames=phase.frames)
+    if phase.trained == "lora":
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(re.search(TEMPORAL_ATTENTION, name) is not None)
+    sides = tuple(side // factor for side in phase.resolution)
+    size = (channels, *sides) if phase.task == "images" else (phase.frames, channels, *sides)
+    return _flops(model, size, width, ids, backward=backward)
+
+
+def _flops(model: Any, size: tuple[int, ...], text_dim: int, time_ids: int, *, backward: bool) -> float:
+    """FLOPs on tensors of a shape but no values. size: of one clip's latents, or one image's."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = model.to("meta")  # diffusers makes some of its parameters on the CPU whatever the default
-        out = model(latents, noise_level, text, *more, return_dict=False)[0]
+        text, more = torch.zeros(1, 1, text_dim), [torch.zeros(1, time_ids)] if time_ids else []
+        out = model(torch.zeros(1, *size), torch.zeros(1), text, *more, return_dict=False)[0]
         if backward:
             out.sum().backward()
     return float(counter.get_total_flops())

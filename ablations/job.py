@@ -171,14 +171,10 @@ def facts(node: Node, report: StatusFile) -> dict[str, Any]:
 
 
 def accelerators() -> int:
-    """GPUs that this process can use, on SLURM those its job holds; 0 without importing torch if no stage needed it."""
-    if "SLURM_JOB_ID" in os.environ:
-        return int(os.environ.get("SLURM_GPUS_ON_NODE", "0")) * int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
-    if "torch" not in sys.modules:
+    """GPUs that this stage's job holds on SLURM; 0 elsewhere, where several jobs share one and none knows its part."""
+    if "SLURM_JOB_ID" not in os.environ:
         return 0
-    import torch
-
-    return torch.cuda.device_count()
+    return int(os.environ.get("SLURM_GPUS_ON_NODE", "0")) * int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
 
 
 def code_revision() -> str:

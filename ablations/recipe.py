@@ -1,7 +1,7 @@
 """A recipe: the full settings of every stage, before a scale and an arm override some of them."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, Self, get_origin
 
 from pydantic import BaseModel, model_validator
@@ -128,9 +128,17 @@ def overrides(document: Document, at: Place, settings: Mapping[str, Any], recipe
     return result
 
 
-def sizes(scale: Document, at: str, settings: Mapping[str, Any], recipe: Document) -> list[Override]:
-    """A scale's overrides, of the stages that a recipe has: sizing an optional stage must not bring it in."""
-    layers = overrides(scale, (at,), settings, recipe)
+def sizes(
+    scale: Document, at: str, settings: Mapping[str, Any], recipe: Document, recipes: Collection[str]
+) -> list[Override]:
+    """A scale's overrides, of the stages that a recipe has: sizing an optional stage must not bring it in.
+
+    Under the name of one of `recipes` stands what is of that one alone, and comes after what is of all.
+    """
+    shared = {name: value for name, value in settings.items() if name not in recipes}
+    layers = overrides(scale, (at,), shared, recipe)
+    if own := settings.get(recipe.path.stem):
+        layers += overrides(scale, (at, recipe.path.stem), own, recipe)
     return [layer for layer in layers if is_task(recipe.data) or layer.name.partition(".")[0] in recipe.data]
 
 

@@ -35,7 +35,8 @@ class ScaleFile(Settings):
     """
     The keys of a scale file: sizes and steps, the metrics that make sense at that size, and what stages cost there.
 
-    `settings` are those of text-to-video, `tasks` those of the other tasks. `core_seconds` is what one stage of each
+    `settings` are those of text-to-video, `tasks` those of the other tasks, or under a recipe's name of that one.
+    `core_seconds` is what one stage of each
     kind took on the machine that made the committed results. `plan_only` says why a scale can be planned but not run.
     """
 
@@ -117,7 +118,7 @@ def load(name: str, scale: str = "laptop") -> Spec:
     if task and scale_file.settings and not scale_file.tasks:
         raise scale_document.error((), f"has no `tasks`: sizes for recipes such as {file.recipe}")
     section = "tasks" if task else "settings"
-    layers = sizes(scale_document, section, getattr(scale_file, section), recipe)
+    layers = sizes(scale_document, section, getattr(scale_file, section), recipe, available("recipes"))
     metrics = file.metrics if task else scale_file.metrics or file.metrics
     return Spec(
         name=document.path.stem,

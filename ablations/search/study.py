@@ -23,7 +23,7 @@ from ablations.document import Document, validate
 from ablations.errors import AblateError, nearest
 from ablations.recipe import Override, Recipe, build, merged, overrides, sizes
 from ablations.search.parameters import Parameter
-from ablations.spec import ScaleFile, find
+from ablations.spec import ScaleFile, available, find
 from bench.settings import METRICS, SUBSET_METRICS, Direction
 from svd_core.settings import Settings
 
@@ -176,7 +176,7 @@ def load(name: str, scale: str = "laptop") -> Study:
         in_process=scale_file.in_process,
         core_seconds=scale_file.core_seconds,
         base=base,
-        layers=sizes(scale_document, "settings", scale_file.settings, base),
+        layers=sizes(scale_document, "settings", scale_file.settings, base, available("recipes")),
     )
     overrides(document, ("parameters",), file.parameters, base)  # for its complaints about unknown names
     if PREFERENCE in file.objectives or file.rater is not None:

@@ -46,7 +46,7 @@ def test_every_packaged_spec_loads_at_every_scale_that_has_sizes_for_it():
                 assert spec.primary in spec.metrics
                 assert spec.baseline in spec.arms
     tasks = ("camera_motion", "image_to_video", "interpolation", "multi_view")
-    assert refused == {(name, scale) for name in tasks for scale in ("node", "paper")}
+    assert refused == {(name, "node") for name in tasks}
 
 
 def test_a_users_own_spec_resolves_every_arm(write):
