@@ -128,17 +128,26 @@ def _step(
     mean_loss = facts[0].item()
     if not math.isfinite(mean_loss):
         raise NonFiniteLoss(_blame(state.samples, mean_loss, losses, [batch for batch, _ in seen]))
-    parameters = [parameter for parameter in state.network.parameters() if parameter.requires_grad]
-    norm = whole(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_grad_norm))
+    parameters = [parameter for parameter in state.network.parameters() if parameter.grad is not None]
+    norm = clip_gradients(parameters, settings.clip_grad_norm)
     # Warm-up, then constant: a rate that knows no horizon keeps N steps a prefix of M.
     state.samples += settings.batch_size
     state.steps += 1
     for group in state.optimizer.param_groups:
         group["lr"] = settings.lr * group["lr_scale"] * min(1.0, state.samples / max(1, settings.warmup_samples))
     state.optimizer.step()
-    state.pending.append((mean_loss, norm.item()))
+    state.pending.append((mean_loss, norm))
     state.by_sigma = [before + now for before, now in zip(state.by_sigma, facts[2:].tolist(), strict=True)]
     return bool(facts[1] > 0)
+
+
+def clip_gradients(parameters: list[torch.nn.Parameter], longest: float) -> float:
+    """Scale all gradients to a common norm of at most `longest`; the norm before. No pass over those short enough."""
+    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    length = whole(norm).item()
+    if not length < 0.99 * longest:  # below that torch would multiply by 1
+        torch.nn.utils.clip_grads_with_norm_(parameters, longest, norm)
+    return length
 
 
 def _by_sigma(losses: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -74,9 +74,17 @@ def test_micro_batches_and_recomputed_activations_give_the_same_gradients(alone:
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_give_the_gradients_and_losses_of_one(strategy: str, alone: Path, tmp_path: Path) -> None:
-    found = differences(alone, run(tmp_path, 2, strategy, "1", "25"))
+    """And the same weights, to the bit, if one of them was told to stop on the way."""
+    undisturbed = run(tmp_path / "undisturbed", 2, strategy, "1", "25")
+    found = differences(alone, undisturbed)
     assert found["gradients"] < 1e-5
     assert found["losses"] < 1e-5
+    stopped = run(tmp_path / "stopped", 2, strategy, "1", "25", "stop")
+    assert not (stopped / "ema.safetensors").exists()
+    assert [path.stem for path in (stopped / "state").iterdir()] == ["000000000028"]
+    continued = run(stopped, 2, strategy, "1", "25")
+    for file in ("ema.safetensors", "metrics.jsonl", "state/000000000100.safetensors"):
+        assert (continued / file).read_bytes() == (undisturbed / file).read_bytes()
 
 
 @pytest.mark.slow

@@ -1,5 +1,9 @@
-"""One process of a small training: OUT STRATEGY MICRO_BATCH STEPS [checkpointing]; RANK and so on say which."""
+"""One process of a small training: OUT STRATEGY MICRO_BATCH STEPS [checkpointing | stop]; RANK and so on say which.
 
+With `stop` the last process alone is asked to stop in its seventh step.
+"""
+
+import contextlib
 import sys
 from pathlib import Path
 
@@ -10,6 +14,7 @@ from torch import nn
 from svd_core.diffusion import loss
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.tasks.settings import ExecutionSettings, Phase
+from svd_core.training import interruption
 from svd_core.training.batches import Batch
 from svd_core.training.execution import Execution, whole
 from svd_core.training.loop import train
@@ -19,7 +24,7 @@ out, strategy, micro, steps, *rest = sys.argv[1:]
 torch.set_num_threads(1)
 torch.manual_seed(0)
 settings = ExecutionSettings.model_validate(
-    {"strategy": strategy, "micro_batch": int(micro) or None, "checkpointing": bool(rest)}
+    {"strategy": strategy, "micro_batch": int(micro) or None, "checkpointing": "checkpointing" in rest}
 )
 execution = Execution.from_environment(settings)
 network = SpatioTemporalUNet(
@@ -40,6 +45,9 @@ phase = Phase(
 
 
 def batch_at(samples: range) -> Batch:
+    if "stop" in rest and samples.start >= 6 * phase.batch_size and execution.rank == execution.world - 1:
+        interruption.request()
+
     def values(name: int, *shape: int) -> torch.Tensor:
         draws = [torch.randn(shape, generator=torch.Generator().manual_seed(100 * index + name)) for index in samples]
         return torch.stack(draws)
@@ -62,7 +70,8 @@ def objective(called: nn.Module, batch: Batch) -> torch.Tensor:
 
 
 state = TrainingState.start(network, lr=phase.lr, weight_decay=0.01, execution=execution)
-train(phase, state, objective, batch_at, Path(out), execution=execution)
+with contextlib.suppress(interruption.Interrupted):
+    train(phase, state, objective, batch_at, Path(out), execution=execution)
 gradients = {name: whole(value.grad) for name, value in network.named_parameters()}
 if execution.rank == 0:
     save_file(gradients, Path(out) / "gradients.safetensors")
