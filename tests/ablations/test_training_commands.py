@@ -31,8 +31,9 @@ conditioners: {dim: 32}
 autoencoder: {block_out_channels: [32, 32], steps: 2}
 data: {moves: {render: camera_moves, move: static, count: 2, frames: 3, resolution: 16}}
 phases:
-  clip: {task: image_to_video, data: moves, resolution: [16, 16], frames: 3, steps: 2, batch_size: 2, lr: 1e-3}
+  clip: {task: image_to_video, data: moves, resolution: [16, 16], frames: 3, steps: 25, batch_size: 2, lr: 1e-3}
 generation: {steps: 2}
+watch: {grid_every: 25, grid_clips: 1}
 """
 
 
@@ -79,13 +80,20 @@ def test_train_sample_export_and_sample_what_was_exported(tmp_path: Path) -> Non
     cv2.imwrite(str(tmp_path / "first.png"), picture)
     run, made, exported, again = (tmp_path / name for name in ("run", "made", "exported", "again"))
     for arguments in (
-        ("train", tmp_path / "tiny.yaml", "--out", run),
+        ("train", tmp_path / "tiny.yaml", "--out", run, "--tensorboard", tmp_path / "curves"),
         ("sample", run, "--image", tmp_path / "first.png", "--out", made),
         ("export", run, "--out", exported),
         ("sample", exported, "--image", tmp_path / "first.png", "--out", again),
     ):
         result = ablate(*arguments)
         assert result.returncode == 0, result.stderr
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (phase,) = (tmp_path / "curves").iterdir()
+    events = EventAccumulator(str(phase))
+    events.Reload()
+    assert {"loss", "grad_norm", "samples_per_second", "mfu", "memory_bytes"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in (*events.Scalars("loss"), *events.Images("samples"))] == [50, 50]
     strips = [cv2.imread(str(folder / "frames.png")).astype(int) for folder in (made, again)]
     assert strips[0].shape == (16, 48, 3)
     assert abs(strips[0] - strips[1]).max() <= 1
