@@ -15,7 +15,9 @@ from ablations.job import make, run_stages, write_node
 from ablations.plan import Graph
 
 TIMEOUT_MIN = 60 * 24 * 365  # submitit's local executor wants a limit; the laptop has none
-POLL_S = 0.2
+POLL_S = 0.1
+SHORT_S = 2.0
+"""Stages expected to take less are made several in a job: starting its process takes about a second."""
 DEVICES = Path("/dev")
 
 
@@ -90,12 +92,12 @@ class LocalLaunch:
         self.gpus = visible_gpus()
         self.slots = min(cluster.cores, cluster.per_gpu * len(self.gpus)) if self.gpus else cluster.cores
         self.children = graph.children()
+        self.expected = {key: seconds.get(node.stage, 1.0) for key, node in graph.nodes.items()}
         self.remaining: dict[str, float] = {}
         for key in reversed(ordered(graph)):
             after = max((self.remaining[child] for child in self.children[key]), default=0.0)
-            stage = graph.nodes[key].stage
-            shared_by = cluster.cores if stage in cluster.all_cores else 1
-            self.remaining[key] = seconds.get(stage, 1.0) / shared_by + after
+            shared_by = cluster.cores if graph.nodes[key].stage in cluster.all_cores else 1
+            self.remaining[key] = self.expected[key] / shared_by + after
 
     def run(self, watch: Callable[[], None]) -> None:
         """Start what is ready and wait, until every stage is made, failed or blocked."""
@@ -105,8 +107,8 @@ class LocalLaunch:
                 busy = self._busy()
                 if not busy and not self._ready(busy):
                     break
-                for key in self._ready(busy)[: max(0, self.slots - self._taken(busy))]:
-                    self._start(key)
+                for chain in self._jobs(self._ready(busy), self.slots - self._taken(busy)):
+                    self._start(chain)
                 watch()
                 time.sleep(POLL_S)
         self.outcome.blocked += [
@@ -134,11 +136,24 @@ class LocalLaunch:
             return False
         return all(parent in ahead or self.store.has(parent) for parent in self.graph.nodes[key].parents.values())
 
-    def _start(self, key: str) -> None:
-        chain = self._chain(key)
+    def _jobs(self, ready: list[str], free: int) -> list[list[str]]:
+        """What to start in so many free slots: a chain in each, short ones shared out over what the others leave."""
+        if free <= 0:
+            return []
+        chains = [self._chain(key) for key in ready]
+        short = [chain for chain in chains if self._is_short(chain)]
+        jobs = [chain for chain in chains if chain not in short][:free]
+        rest = min(free - len(jobs), len(short))
+        return jobs + [[key for chain in short[number::rest] for key in chain] for number in range(rest)]
+
+    def _is_short(self, chain: list[str]) -> bool:
+        wide = self.graph.nodes[chain[0]].stage in self.cluster.all_cores
+        return not wide and sum(self.expected[key] for key in chain) < SHORT_S
+
+    def _start(self, chain: list[str]) -> None:
         for link in chain:
             write_node(self.store, self.graph.nodes[link])
-        wide = self.graph.nodes[key].stage in self.cluster.all_cores
+        wide = self.graph.nodes[chain[0]].stage in self.cluster.all_cores
         variables = environment(OMP_NUM_THREADS="1", ABLATE_CORES=str(self.cluster.cores if wide else 1))
         with variables, stderr_into(self.store.root / "jobs" / "controllers.log"):
             gpu = min(self.gpus, key=self._jobs_on, default="")

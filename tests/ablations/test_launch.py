@@ -139,11 +139,24 @@ def test_jobs_spread_over_gpus_and_share_each_with_a_few(tmp_path, order, calls,
     graph, _ = graph_of(*FAN)
     store, outcome = Store(tmp_path), Outcome()
     cluster = LocalCluster(about="test", cores=16, per_gpu=2, all_cores=("a",))
-    local = LocalLaunch(graph, store, cluster, {}, outcome)
+    local = LocalLaunch(graph, store, cluster, {"b": 9.0}, outcome)
     local.run(lambda: at_once.append(len(local.running)))
     assert len(outcome.made) == 7
     assert sorted(seen[1:]) == ["1", "1", "1", "GPU-a", "GPU-a", "GPU-a"]
     assert max(at_once) == 4
+
+
+def test_short_stages_share_a_job_and_one_that_fails_takes_no_other_along(tmp_path, order, calls):
+    fan = (("a", "root"), *(("b", text, "root") for text in ("one", "two", "fail", "four", "five", "six")))
+    graph, keys = graph_of(*fan)
+    outcome = run(graph, Store(tmp_path), {"a": 9.0, "b": 0.5})
+    assert sorted(calls) == ["five", "four", "one", "root", "six", "two"]
+    assert list(outcome.failed) == [keys["fail"]]
+    assert order[1:3] == [["b", "b", "b"], ["b", "b", "b"]]
+    order.clear()
+    slow, _ = graph_of(*fan)
+    run(slow, Store(tmp_path / "slow"), {"a": 9.0, "b": 3.0})
+    assert order == [["a"], *[["b"]] * 6]
 
 
 @pytest.mark.parametrize(
