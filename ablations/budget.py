@@ -52,7 +52,7 @@ def cost_of(
     cluster: SlurmCluster,
 ) -> Cost:
     """One kind of stage: by what a unit of its work took here before, else by the scale's figures, else by FLOPs."""
-    measured = gpu_seconds_per_unit(stage, store)
+    measured = None if stage in UNLIKE else gpu_seconds_per_unit(stage, store)
     work = [units(node) for node in missing]
     if measured is not None:
         return Cost(stage, len(missing), sum(work) * measured / SECONDS_PER_HOUR, "measured in this store")
@@ -68,6 +68,10 @@ def cost_of(
             hours = sum(known) / (cluster.tflops * 1e12) / SECONDS_PER_HOUR
             return Cost(stage, len(missing), hours, f"FLOPs at {cluster.tflops:g} TFLOP/s a GPU")
     return Cost(stage, len(missing), None, "nothing yet")
+
+
+UNLIKE = ("train_phase", "sample_held_out")
+"""Stages of one kind whose units cost differently: an image of one phase says nothing of a clip of another."""
 
 
 def units(node: Node) -> float:

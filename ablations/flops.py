@@ -58,7 +58,7 @@ def passes(network: str, frames: int, channels: int, side: int, text_dim: int, *
 
 
 def phase_passes(node: Node, graph: Graph, *, backward: bool) -> float:
-    """As `passes`, for the network of a `train_phase`; frozen weights need no gradient of their own."""
+    """As `passes`, for the network of a `train_phase`; a LoRA's frozen weights need no gradient of their own."""
     encoders = graph.nodes[node.parents["encoders"]].settings
     autoencoder, width = encoders["autoencoder"], encoders["conditioners"]["dim"]
     factor = 2 ** (len(autoencoder["block_out_channels"]) - 1)

@@ -13,7 +13,7 @@ INDEX = "index.html"
 def write_index(folder: Path) -> Path:
     """Write `index.html` into a folder of reports from the summary that each holds; returns the page."""
     reports = []
-    for path in sorted([*folder.glob(f"*/{SUMMARY}"), *folder.glob(f"*/*/{SUMMARY}")]):
+    for path in sorted([*folder.glob(f"[!.]*/{SUMMARY}"), *folder.glob(f"[!.]*/[!.]*/{SUMMARY}")]):
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
             reports.append({**facts, "address": f"{path.parent.relative_to(folder).as_posix()}/{PAGE}"})

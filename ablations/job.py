@@ -42,7 +42,7 @@ longest path (Stage I) cannot make up for lost time."""
 
 def run_stages(root: Path, keys: list[str], polite: bool, gpu: str) -> None:
     """Make these stages in order, on a GPU if one is named. The payload of a submitit job, which hides all GPUs."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["ABLATE_GPU"] = gpu
     if polite:
         os.nice(NICE)
     for key in keys:
@@ -172,7 +172,7 @@ def facts(node: Node, report: StatusFile) -> dict[str, Any]:
 
 def accelerators() -> int:
     """GPUs that this stage's job holds on SLURM; 0 elsewhere, where several jobs share one and none knows its part."""
-    if "SLURM_JOB_ID" not in os.environ:
+    if "SLURM_ARRAY_JOB_ID" not in os.environ:
         return 0
     return int(os.environ.get("SLURM_GPUS_ON_NODE", "0")) * int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
 
@@ -206,7 +206,17 @@ def machine() -> dict[str, Any]:
     model = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
-    return {"cpu": model, "cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+    facts = {"cpu": model, "cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+    return {**facts, **({"gpu": card} if (card := gpu()) else {})}
+
+
+def gpu() -> str | None:
+    """The GPU that this stage could use; none if it did not even load PyTorch."""
+    if "torch" not in sys.modules:
+        return None
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def write_node(store: Store, node: Node) -> None:

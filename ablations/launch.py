@@ -92,12 +92,13 @@ class LocalLaunch:
         self.gpus = visible_gpus()
         self.slots = min(cluster.cores, cluster.per_gpu * len(self.gpus)) if self.gpus else cluster.cores
         self.children = graph.children()
-        self.expected = {key: seconds.get(node.stage, 1.0) for key, node in graph.nodes.items()}
+        self.known = seconds.keys()
         self.remaining: dict[str, float] = {}
         for key in reversed(ordered(graph)):
             after = max((self.remaining[child] for child in self.children[key]), default=0.0)
-            shared_by = cluster.cores if graph.nodes[key].stage in cluster.all_cores else 1
-            self.remaining[key] = self.expected[key] / shared_by + after
+            stage = graph.nodes[key].stage
+            shared_by = cluster.cores if stage in cluster.all_cores else 1
+            self.remaining[key] = seconds.get(stage, 1.0) / shared_by + after
 
     def run(self, watch: Callable[[], None]) -> None:
         """Start what is ready and wait, until every stage is made, failed or blocked."""
@@ -147,8 +148,9 @@ class LocalLaunch:
         return jobs + [[key for chain in short[number::rest] for key in chain] for number in range(rest)]
 
     def _is_short(self, chain: list[str]) -> bool:
-        wide = self.graph.nodes[chain[0]].stage in self.cluster.all_cores
-        return not wide and sum(self.expected[key] for key in chain) < SHORT_S
+        """Whether little is left from here to the end of every path, as far as costs are known."""
+        stages = {self.graph.nodes[key].stage for key in chain}
+        return self.remaining[chain[0]] < SHORT_S and stages <= self.known and not stages & {*self.cluster.all_cores}
 
     def _start(self, chain: list[str]) -> None:
         for link in chain:
@@ -188,11 +190,12 @@ class LocalLaunch:
 
 
 def visible_gpus() -> list[str]:
-    """This machine's GPUs as CUDA_VISIBLE_DEVICES names them: those that it lists, or all."""
+    """This machine's GPUs as CUDA_VISIBLE_DEVICES names them: those that it lists, or all, which CUDA counts from 0."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:
-        return [name for name in listed.split(",") if name]
-    return sorted(path.name.removeprefix("nvidia") for path in DEVICES.glob("nvidia[0-9]*"))
+        names = [name.strip() for name in listed.split(",")]
+        return [name for name in names if name not in ("", "-1")]
+    return [str(number) for number, _ in enumerate(DEVICES.glob("nvidia[0-9]*"))]
 
 
 def reason(store: Store, key: str) -> str:

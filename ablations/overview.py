@@ -78,7 +78,8 @@ def write_overview(folder: Path = RESULTS) -> Path:
         lines.append(
             f"| {question}: {spec.question} | {spec.paper or '–'} | {measured or 'no committed results'}{limits} |"
         )
-    others = sorted(path.parent.name for path in folder.glob(f"*/{VERDICTS}") if path.parent.name not in packaged)
+    reports = [path.parent.name for path in folder.glob(f"[!.]*/{VERDICTS}")]  # one being written begins with a dot
+    others = sorted(name for name in reports if name not in packaged)
     lines += [f"| [{name}]({name}/) | – | {found(folder / name)} |" for name in others]
     folder.mkdir(exist_ok=True)
     path = folder / "README.md"
@@ -93,7 +94,7 @@ def found(folder: Path) -> str:
 
 def at_other_scales(folder: Path, name: str) -> Iterator[str]:
     """The findings of each further scale's report, which `results/SCALE/NAME` holds."""
-    for path in sorted(folder.glob(f"*/{name}/{VERDICTS}")):
+    for path in sorted(folder.glob(f"[!.]*/{name}/{VERDICTS}")):
         scale = path.parents[1].name
         yield f"[at scale {scale}]({scale}/{name}/): {found(path.parent)}"
 

@@ -138,6 +138,8 @@ def sizes(
     shared = {name: value for name, value in settings.items() if name not in recipes}
     layers = overrides(scale, (at,), shared, recipe)
     if own := settings.get(recipe.path.stem):
+        if not isinstance(own, dict):
+            raise scale.error((at, recipe.path.stem), f"settings of recipe {recipe.path.stem}, a mapping, are expected")
         layers += overrides(scale, (at, recipe.path.stem), own, recipe)
     return [layer for layer in layers if is_task(recipe.data) or layer.name.partition(".")[0] in recipe.data]
 

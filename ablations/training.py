@@ -92,11 +92,11 @@ def submit(
 def sample(run: Path, out: Path, prompt: str | None, images: list[Path], changes: Mapping[str, Any]) -> None:
     """Generate one clip and write `clip.mp4` and `frames.png` under `out`."""
     from svd_core.data.video import write_h264
-    from svd_core.device import best_device
+    from svd_core.device import repeatable_device
     from svd_core.tasks.generation import Request, Run, generate
 
     with _mendable():
-        loaded = Run.load(run, device=best_device())
+        loaded = Run.load(run, device=repeatable_device())
         request = Request(prompt=prompt, images=_read_images(images), **changes)
         clip = generate(loaded, request)
     out.mkdir(parents=True, exist_ok=True)

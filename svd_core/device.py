@@ -4,14 +4,25 @@ import os
 
 import torch
 
+CHOSEN = "ABLATE_GPU"
+"""Environment variable: the GPU that a local job was given."""
+
 
 def best_device() -> torch.device:
-    """The first GPU that this process sees (CUDA_VISIBLE_DEVICES= hides them all), else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The first GPU that this process sees (CUDA_VISIBLE_DEVICES= hides them all), else the CPU.
+
+    Raises RuntimeError where the launcher chose a GPU that cannot be used: the CPU would take a hundred times as long,
+    and nobody would notice.
+    """
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if chosen := os.environ.get(CHOSEN):
+        raise RuntimeError(f"PyTorch cannot use GPU {chosen}; set CUDA_VISIBLE_DEVICES= (empty) to run on the CPU")
+    return torch.device("cpu")
 
 
 def repeatable_device() -> torch.device:
-    """As `best_device`; on a GPU every computation from here on is the same to the bit each time, in full float32.
+    """As `best_device`; on a GPU this process uses deterministic algorithms only from here on, and full float32.
 
     What has no such algorithm raises RuntimeError. Call it before the process's first matrix product on the GPU.
     """

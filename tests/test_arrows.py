@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FREE = ("svd_core.settings", "svd_core.progress")
+FREE = ("svd_core.settings", "svd_core.progress", "svd_core.device")
 
 
 def imported(path):

@@ -28,7 +28,7 @@ from ablations.report.trade_figures import draw_cost, draw_kept, draw_steps
 from ablations.report.training_figures import draw_loss, draw_noise
 from ablations.statistics import Interval
 
-WIDTH = 3.3
+WIDTH, DPI = 3.3, 200
 """Inches: one column of a two-column paper."""
 
 MANY_ARMS = 8
@@ -52,7 +52,7 @@ LOOK: dict[RcKeyType, Any] = {
     "figure.constrained_layout.use": True,
     "pdf.fonttype": 42,  # TrueType: many venues refuse Type 3 fonts
     "text.parse_math": False,  # a dollar sign in an arm's name is a dollar sign
-    "savefig.dpi": 200,
+    "savefig.dpi": DPI,
 }
 
 
@@ -85,7 +85,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     figure.savefig(drawn, format="png")
     picture = Image.open(drawn).convert("RGB")
     plain = not any(axes.images for axes in figure.axes)
-    (picture.quantize(256) if plain else picture).save(folder / f"{name}.png", optimize=True)
+    (picture.quantize(256) if plain else picture).save(folder / f"{name}.png", optimize=True, dpi=(DPI, DPI))
     figure.savefig(folder / f"{name}.pdf", metadata={"Creator": None, "Producer": None, "CreationDate": None})
 
 

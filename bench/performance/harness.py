@@ -143,7 +143,9 @@ def test_a_hundred_trivial_arms(benchmark: Any, tmp_path: Path) -> None:
         store.artifact(corpus.key).parent.mkdir(parents=True)
         store.artifact(corpus.key).symlink_to(curated)
         outcome = Outcome()
-        LocalLaunch(graph, store, LocalCluster(about="", cores=2, all_cores=()), {}, outcome).run(lambda: None)
+        LocalLaunch(graph, store, LocalCluster(about="", cores=2, all_cores=()), {"subset": 1.0}, outcome).run(
+            lambda: None
+        )
         assert len(outcome.made) == TRIVIAL_ARMS
 
     def plain_loop() -> None:

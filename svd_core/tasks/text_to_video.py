@@ -105,7 +105,7 @@ def guided(
     """
     both_texts = torch.cat([torch.zeros_like(text), text])
     both_ids = torch.cat([time_ids, time_ids])
-    both = wrap(lambda x, level: network(x, level, both_texts, both_ids, return_dict=False)[0])
+    both = wrap(lambda x, level: network(x, level, both_texts, both_ids, return_dict=False)[0].float())
 
     def estimate(noisy: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         unconditional, conditional = both(torch.cat([noisy, noisy]), torch.cat([level, level])).chunk(2)

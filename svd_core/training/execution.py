@@ -167,9 +167,9 @@ MOST_SHAPES = 64
 def compile_blocks(network: nn.Module) -> None:
     """Compile each repeated block by itself: what is alike is compiled once, in a fraction of the whole's time."""
     torch._dynamo.config.recompile_limit = MOST_SHAPES
-    if isinstance(network, SpatioTemporalUNet):
-        network.channels_last = network.device.type == "cuda"
     for module in network.modules():
+        if isinstance(module, SpatioTemporalUNet):
+            module.channels_last = module.device.type == "cuda"
         if type(module).__name__ in COMPILED_BLOCKS:
             module.compile(backend=COMPILER, dynamic=False)
 

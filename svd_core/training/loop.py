@@ -128,8 +128,7 @@ def _step(
     mean_loss = facts[0].item()
     if not math.isfinite(mean_loss):
         raise NonFiniteLoss(_blame(state.samples, mean_loss, losses, [batch for batch, _ in seen]))
-    parameters = [parameter for parameter in state.network.parameters() if parameter.grad is not None]
-    norm = clip_gradients(parameters, settings.clip_grad_norm)
+    norm = clip_gradients([*state.network.parameters()], settings.clip_grad_norm)
     # Warm-up, then constant: a rate that knows no horizon keeps N steps a prefix of M.
     state.samples += settings.batch_size
     state.steps += 1

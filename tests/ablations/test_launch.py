@@ -57,7 +57,8 @@ def order(monkeypatch):
         def submit(self, payload, *arguments):
             return FakeJob(payload, arguments, started)
 
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for name in ("CUDA_VISIBLE_DEVICES", "ABLATE_GPU"):
+        monkeypatch.setenv(name, "")
     monkeypatch.setattr("submitit.LocalExecutor", FakeExecutor)
     monkeypatch.setattr(launch, "POLL_S", 0.0)
     return started
@@ -160,10 +161,11 @@ def test_short_stages_share_a_job_and_one_that_fails_takes_no_other_along(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("listed", "gpus"), [(None, ["0", "1"]), ("", []), ("1", ["1"]), ("GPU-a,GPU-b", ["GPU-a", "GPU-b"])]
+    ("listed", "gpus"),
+    [(None, ["0", "1"]), ("", []), ("-1", []), ("1", ["1"]), ("GPU-a, GPU-b", ["GPU-a", "GPU-b"])],
 )
 def test_gpus_are_those_listed_or_all(tmp_path, monkeypatch, listed, gpus):
-    for name in ("nvidia0", "nvidia1", "nvidiactl", "null"):
+    for name in ("nvidia3", "nvidia5", "nvidiactl", "null"):
         (tmp_path / name).touch()
     monkeypatch.setattr(launch, "DEVICES", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -104,18 +104,18 @@ def test_another_frame_rate_can_be_asked_for(made: Path, tmp_path: Path) -> None
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("objective", ["v", "epsilon"])
+@pytest.mark.parametrize(("objective", "shift"), [("v", 0.0), ("epsilon", 0.0), ("v", -2.0)])
 def test_runs_of_a_discrete_schedule_are_sampled_by_ddim(
-    made: Path, tmp_path: Path, objective: Literal["v", "epsilon"]
+    made: Path, tmp_path: Path, objective: Literal["v", "epsilon"], shift: float
 ) -> None:
-    run = made / objective
+    run = made / f"{objective}{shift}"
     shutil.copytree(made / "run", run)
     config = json.loads((run / "config.json").read_text())
-    config["settings"]["objective"] = objective
+    config["settings"] |= {"objective": objective, "log_snr_shift": shift}
     (run / "config.json").write_text(json.dumps(config))
-    found = sampled(made, tmp_path, run=objective, clips=1, guidance=1.0)
+    found = sampled(made, tmp_path, run=run.name, clips=1, guidance=1.0)
 
-    network, schedule = load_video_unet(run), schedule_of(objective)
+    network, schedule = load_video_unet(run), schedule_of(objective, shift)
     assert schedule is not None
     text, ids = BagOfWords(64).encode(["a moves"]), torch.tensor([[7.0, 127.0]])
     noise = torch.from_numpy(sample_rng(0, "sample", 0).standard_normal((1, 3, 12, 4, 4), np.float32))

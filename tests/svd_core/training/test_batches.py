@@ -99,3 +99,16 @@ def test_every_step_is_equally_likely() -> None:
 def test_the_continuous_objective_is_no_part_of_the_settings_that_fingerprints_hash() -> None:
     assert "objective" not in settings().model_dump(mode="json")
     assert settings(objective="epsilon").model_dump(mode="json")["objective"] == "epsilon"
+
+
+def test_a_shift_of_the_discrete_schedule_is_added_to_every_log_snr() -> None:
+    plain, shifted = schedule_of("v"), schedule_of("v", -2.0)
+    assert plain is not None
+    assert shifted is not None
+    log_snr = [-2 * schedule.sigmas.log() for schedule in (plain, shifted)]
+    torch.testing.assert_close(log_snr[1], log_snr[0] - 2.0)
+    assert schedule_of("continuous", 0.0) is None
+    with pytest.raises(ValueError, match="log_snr_shift is of the discrete objectives"):
+        VideoPretrainingSettings(log_snr_shift=1.0)
+    assert "log_snr_shift" not in VideoPretrainingSettings(objective="v").model_dump()
+    assert "precision" not in VideoPretrainingSettings().model_dump()
