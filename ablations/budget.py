@@ -53,9 +53,9 @@ def cost_of(
 ) -> Cost:
     """One kind of stage: by what a unit of its work took here before, else by the scale's figures, else by FLOPs."""
     measured = None if stage in UNLIKE else gpu_seconds_per_unit(stage, store)
-    work = [units(node) for node in missing]
     if measured is not None:
-        return Cost(stage, len(missing), sum(work) * measured / SECONDS_PER_HOUR, "measured in this store")
+        work = sum(units(node) for node in missing)
+        return Cost(stage, len(missing), work * measured / SECONDS_PER_HOUR, "measured in this store")
     if stage in seconds:
         hours = len(missing) * seconds[stage] * gpus / SECONDS_PER_HOUR
         return Cost(stage, len(missing), hours, "the scale's core-seconds")
@@ -79,8 +79,6 @@ def units(node: Node) -> float:
     for name in ("samples", "clips", "images", "sources"):
         if isinstance(node.settings.get(name), int):
             return float(node.settings[name])
-    if node.stage == "train_phase":
-        return float(node.settings["steps"] * node.settings["batch_size"])
     return 1.0
 
 

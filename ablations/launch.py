@@ -106,9 +106,10 @@ class LocalLaunch:
             while True:
                 self._collect()
                 busy = self._busy()
-                if not busy and not self._ready(busy):
+                ready = self._ready(busy)
+                if not busy and not ready:
                     break
-                for chain in self._jobs(self._ready(busy), self.slots - self._taken(busy)):
+                for chain in self._jobs(ready, self.slots - self._taken(busy)):
                     self._start(chain)
                 watch()
                 time.sleep(POLL_S)
@@ -150,7 +151,7 @@ class LocalLaunch:
     def _is_short(self, chain: list[str]) -> bool:
         """Whether little is left from here to the end of every path, as far as costs are known."""
         stages = {self.graph.nodes[key].stage for key in chain}
-        return self.remaining[chain[0]] < SHORT_S and stages <= self.known and not stages & {*self.cluster.all_cores}
+        return self.remaining[chain[0]] < SHORT_S and stages <= self.known and stages.isdisjoint(self.cluster.all_cores)
 
     def _start(self, chain: list[str]) -> None:
         for link in chain:

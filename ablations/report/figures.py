@@ -28,8 +28,9 @@ from ablations.report.trade_figures import draw_cost, draw_kept, draw_steps
 from ablations.report.training_figures import draw_loss, draw_noise
 from ablations.statistics import Interval
 
-WIDTH, DPI = 3.3, 200
+WIDTH = 3.3
 """Inches: one column of a two-column paper."""
+DPI = 200
 
 MANY_ARMS = 8
 

@@ -32,6 +32,10 @@ def against(
             seconds[name].append(timer() - started)
 
     benchmark.pedantic(ours, setup=let_peers_run, rounds=rounds, iterations=1)
-    own = benchmark.stats.stats.median
     for name, values in seconds.items():
-        benchmark.extra_info[name] = {"seconds": median(values), "times_ours": median(values) / own}
+        note_peer(benchmark, name, median(values))
+
+
+def note_peer(benchmark: Any, name: str, seconds: float) -> None:
+    """Note what a peer took beside ours, which has been timed."""
+    benchmark.extra_info[name] = {"seconds": seconds, "times_ours": seconds / benchmark.stats.stats.median}

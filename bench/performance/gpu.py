@@ -15,6 +15,7 @@ import torch
 from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
 from torch import nn
 
+from bench.performance.alternating import note_peer
 from bench.performance.goals import goal
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.tasks.generation import Conditions, solved
@@ -201,7 +202,7 @@ def test_sampling(benchmark: Any) -> None:
 
     theirs = seconds(partial(generate, network_of(UNetSpatioTemporalConditionModel).eval()), 2)
     mine = timed(benchmark, partial(generate, network_of(SpatioTemporalUNet).eval()), rounds=2)
-    benchmark.extra_info["diffusers' class"] = {"seconds": theirs, "times_ours": theirs / mine}
+    note_peer(benchmark, "diffusers' class", theirs)
     benchmark.extra_info["seconds a clip of 25 steps"] = 5 * mine
 
 
@@ -239,9 +240,8 @@ def test_training(benchmark: Any) -> None:
     clear()
     mine = timed(benchmark, ours(TRAINED, clips, compiled=True), rounds=6)
     benchmark.extra_info["peak GiB"] = gibibytes()
-    peers = {"a plain loop of diffusers' class": theirs, "ours, not compiled": uncompiled}
-    for name, taken in peers.items():
-        benchmark.extra_info[name] = {"seconds": taken, "times_ours": taken / mine}
+    note_peer(benchmark, "a plain loop of diffusers' class", theirs)
+    note_peer(benchmark, "ours, not compiled", uncompiled)
     benchmark.extra_info["clips a second"] = clips / mine
     clear()
     goal(benchmark, "MFU", utilisation(TRAINED, clips / mine), at_least=0.45)

@@ -27,7 +27,7 @@ def record(measured: Path, suite: str, command: str) -> None:
     A suite that was skipped whole, as a GPU's is without one, keeps the figures that it has.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    if measured.exists() and json.loads(measured.read_text())["benchmarks"]:
+    if measured.exists():
         (FOLDER / f"{suite}.json").write_text(json.dumps(facts(measured, command), indent=1) + "\n")
     suites = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
     (FOLDER / "README.md").write_text(page(suites))
@@ -110,6 +110,9 @@ def _words(value: Any) -> str:
 def compare(measured: Path, suite: str) -> None:
     """Print each ratio and goal of a session beside the committed one."""
     committed = FOLDER / f"{suite}.json"
+    if not measured.exists():
+        print(f"{suite}: skipped here")
+        return
     before = dict(_numbers(json.loads(committed.read_text()))) if committed.exists() else {}
     for name, now in _numbers(facts(measured, "")):
         then = before.get(name)

@@ -63,7 +63,8 @@ def looped(state: TrainingState, read: Records, out: Path, steps: int, execution
     out.mkdir(exist_ok=True)
     longer = phase(state.steps + steps)
     state.metrics_bytes = 0  # a folder of its own
-    with closing(ReadAhead(lambda samples: batch_of(longer, read, samples, None), longer.batch_size)) as batches:
+    ahead = ReadAhead(lambda samples: batch_of(longer, read, samples, None), longer.batch_size, longer.samples)
+    with closing(ahead) as batches:
         train(longer, state, OBJECTIVE, batches, out, execution=execution)
 
 

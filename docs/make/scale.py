@@ -68,12 +68,12 @@ def training() -> str:
     flops: Counter[str] = Counter()
     for node in graph.nodes.values():
         flops[node.stage] += counted(node, graph) or 0.0
-    utilisation = noted("gpu", "training", "MFU")
-    hours = {stage: count / sustained() / 3600 for stage, count in flops.most_common() if count}
+    rate = sustained()
+    hours = {stage: count / rate / 3600 for stage, count in flops.most_common() if count}
     rows = [[stage, f"{flops[stage]:.3g}", f"{hours[stage]:,.3g}"] for stage in hours]
     total = sum(hours.values())
     words = (
-        f"At {utilisation:.1%} of {PEAK / 1e12:g} TFLOP/s, which SVD's network reached on one H200: "
+        f"At {rate / PEAK:.1%} of {PEAK / 1e12:g} TFLOP/s, which SVD's network reached on one H200: "
         f"**{total:,.3g} GPU-hours**; "
         + ", ".join(f"{days(total, gpus)} days on {gpus:,} GPUs" for gpus in GPUS)
         + " if the runs divide evenly."

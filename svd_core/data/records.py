@@ -124,19 +124,23 @@ def _refuse_missing(wanted: pl.Series, encoded: pl.Series) -> None:
 
 
 class ReadAhead(Generic[Batch]):
-    """Makes the batch of a process's next step in a second thread while this one is trained on."""
+    """Makes the batch of a process's next step in a second thread while this one is trained on.
 
-    def __init__(self, batch_at: Callable[[range], Batch], step: int) -> None:
-        self.batch_at, self.step = batch_at, step
+    step: samples of a step of all processes. end: samples of the whole training, past which nothing is made.
+    """
+
+    def __init__(self, batch_at: Callable[[range], Batch], step: int, end: int) -> None:
+        self.batch_at, self.step, self.end = batch_at, step, end
         self.pool = ThreadPoolExecutor(1, "read-ahead")
         self.waiting: dict[range, Future[Batch]] = {}
 
     def __call__(self, samples: range) -> Batch:
-        """The batch of these samples, and its counterpart one step (`step` samples) later begun."""
+        """The batch of these samples, and its counterpart one step later begun."""
         ready = self.waiting.pop(samples, None)
         following = range(samples.start + self.step, samples.stop + self.step)
         batch = self.batch_at(samples) if ready is None else ready.result()
-        self.waiting[following] = self.pool.submit(self.batch_at, following)
+        if following.start < self.end:
+            self.waiting[following] = self.pool.submit(self.batch_at, following)
         return batch
 
     def close(self) -> None:

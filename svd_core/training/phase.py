@@ -77,7 +77,7 @@ def train_phase(
     def batch_at(samples: range) -> Batch:
         return batch_of(phase, chosen, samples, schedule).to(execution.device)
 
-    with closing(ReadAhead(batch_at, phase.batch_size)) as batches:
+    with closing(ReadAhead(batch_at, phase.batch_size, phase.samples)) as batches:
         train(phase, state, objective, batches, out, execution=execution, progress=progress, watch=look)
     if execution.rank == 0:
         _write_config(phase, generation, chosen, out)

@@ -125,7 +125,7 @@ def _train(
     def batch_at(samples: range) -> Batch:
         return draw_batch(settings, stage, clips, samples.start).to(execution.device)
 
-    with closing(ReadAhead(batch_at, settings.batch_size)) as batches:
+    with closing(ReadAhead(batch_at, settings.batch_size, settings.samples)) as batches:
         train(settings, state, objective, batches, out, execution=execution, progress=progress)
 
 

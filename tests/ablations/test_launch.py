@@ -1,6 +1,7 @@
 """The scheduler's decisions, with tiny stages and an executor that runs a job when asked whether it is done."""
 
 import io
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from ablations.launch import LocalLaunch, Outcome
 from ablations.plan import Graph
 from ablations.stage import Stage
 from ablations.status import LiveView, standing
+from svd_core.device import CHOSEN
 from svd_core.settings import Settings
 
 
@@ -57,7 +59,7 @@ def order(monkeypatch):
         def submit(self, payload, *arguments):
             return FakeJob(payload, arguments, started)
 
-    for name in ("CUDA_VISIBLE_DEVICES", "ABLATE_GPU"):
+    for name in ("CUDA_VISIBLE_DEVICES", CHOSEN):
         monkeypatch.setenv(name, "")
     monkeypatch.setattr("submitit.LocalExecutor", FakeExecutor)
     monkeypatch.setattr(launch, "POLL_S", 0.0)
@@ -145,6 +147,7 @@ def test_jobs_spread_over_gpus_and_share_each_with_a_few(tmp_path, order, calls,
     assert len(outcome.made) == 7
     assert sorted(seen[1:]) == ["1", "1", "1", "GPU-a", "GPU-a", "GPU-a"]
     assert max(at_once) == 4
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == os.environ[CHOSEN] == seen[-1]
 
 
 def test_short_stages_share_a_job_and_one_that_fails_takes_no_other_along(tmp_path, order, calls):
