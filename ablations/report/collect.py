@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import polars as pl
 
@@ -12,6 +13,7 @@ from ablations.job import PACKAGES, code_revision, machine, versions
 from ablations.plan import Graph
 from ablations.recipe import Recipe
 from ablations.report.differences import differing, settings_of
+from ablations.report.machines import unlike_machines
 from ablations.report.result import (
     AblationResult,
     Arm,
@@ -32,7 +34,8 @@ from bench.curation import axis_auc, cut_f1, kept_quality
 
 def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
     """Everything that the report of a spec draws, from the artifacts that are there."""
-    tables, times = Tables(spec, graph, store), spent(graph, store)
+    manifests = {key: store.manifest(key) for key in graph.nodes if store.has(key)}
+    tables, times = Tables(spec, graph, store), spent(manifests)
     asked = read_json(store.root / "asked" / f"{spec.name}-{spec.scale}.json", missing={})
     return AblationResult(
         name=spec.name,
@@ -46,7 +49,7 @@ def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
         arms=tuple(arm(name, spec, graph, store, tables, times) for name in spec.arms),
         seeds=spec.seeds,
         runs=tuple(run(name, seed, graph, store) for name, seed in spec.runs()),
-        provenance=provenance(spec, graph, store),
+        provenance=provenance(spec, graph, unlike_machines(graph, manifests)),
         curation=tables.curation,
         reference=present(store, shared(graph, "reference")),
         costs=costs(graph, times),
@@ -161,9 +164,8 @@ class Spent:
     accelerator_seconds: float
 
 
-def spent(graph: Graph, store: Store) -> dict[str, Spent]:
+def spent(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Spent]:
     """What every finished stage took, whenever that was, as the manifests tell it."""
-    manifests = {key: store.manifest(key) for key in graph.nodes if store.has(key)}
     return {key: Spent(float(m["seconds"]), float(m.get("accelerator_seconds", 0.0))) for key, m in manifests.items()}
 
 
@@ -183,8 +185,8 @@ def run_seconds(name: str, spec: Spec, graph: Graph, times: Mapping[str, Spent])
     return fmean(whole) if whole else None
 
 
-def provenance(spec: Spec, graph: Graph, store: Store) -> Provenance:
-    """What it takes to do it again."""
+def provenance(spec: Spec, graph: Graph, warnings: tuple[str, ...]) -> Provenance:
+    """What it takes to do it again, and with what caution to read it."""
     revision = code_revision()
     scale = "" if spec.scale == "laptop" else f" --scale {spec.scale}"
     return Provenance(
@@ -196,7 +198,7 @@ def provenance(spec: Spec, graph: Graph, store: Store) -> Provenance:
         machine={name: str(value) for name, value in machine().items()},
         fingerprints=fingerprints(graph),
         commands=("python -m pip install nox", f"nox -s ablate -- {spec.name}{scale}"),
-        notes=notes(spec),
+        notes=(*warnings, *notes(spec)),
         differences=differing({name: settings_of(graph, name, spec.seeds[0]) for name in spec.arms}),
     )
 
