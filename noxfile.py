@@ -14,6 +14,8 @@ import nox
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "tests"]
+BY_MODULE = ("-n", "2", "--dist", "loadscope", "--no-loadscope-reorder")
+"""Two processes, a module's tests all on one of them: what they share is made once."""
 HERE = Path(__file__).parent
 VENV = HERE / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
@@ -62,14 +64,14 @@ def run_ablation(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run every test, on two processes; arguments go to pytest."""
     environment(session)
-    python(session, "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
+    python(session, "-m", "pytest", *BY_MODULE, *session.posargs)
 
 
 @nox.session
 def unit(session: nox.Session) -> None:
     """Run the quick tests only (under two minutes)."""
     environment(session)
-    python(session, "-m", "pytest", "-n", "2", "--dist", "worksteal", "-m", "not slow", *session.posargs)
+    python(session, "-m", "pytest", *BY_MODULE, "-m", "not slow", *session.posargs)
 
 
 @nox.session

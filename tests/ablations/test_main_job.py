@@ -98,13 +98,32 @@ def test_a_fourth_arm_runs_only_its_own_stages(smoke, tmp_path):
     assert "fourth" in (folder / "results" / "table.md").read_text()
 
 
+def write_part(folder):
+    """Two arms and two seeds of the main job: enough to be killed in."""
+    text = (HOME / "specs" / "data_curation.yaml").read_text()
+    control = text[text.index("  same_size_random:") : text.index("family:")]
+    assert "seeds: [0, 1, 2]" in text
+    (folder / "part.yaml").write_text(text.replace(control, "").replace("seeds: [0, 1, 2]", "seeds: [0, 1]"))
+
+
+@pytest.fixture(scope="module")
+def part(smoke, tmp_path_factory):
+    """The part of the main job that the tests below interrupt, undisturbed: all its stages are the whole one's."""
+    folder = tmp_path_factory.mktemp("part")
+    write_part(folder)
+    done = ablate(folder, "run", "part.yaml", "--scale", "smoke", "--out", "results", ABLATE_STORE=str(smoke / "store"))
+    assert "\n0 stages to run" in done.stdout, done.stdout + done.stderr
+    return folder
+
+
 @pytest.fixture
 def through_submitit(tmp_path):
-    """The smoke run through submitit's local executor: the command, and a function that starts it in a session."""
+    """That part through submitit's local executor: a function that starts it in a session of its own."""
     smoke_scale = (HOME / "scales" / "smoke.yaml").read_text()
     assert "in_process: true" in smoke_scale
     (tmp_path / "smoke.yaml").write_text(smoke_scale.replace("in_process: true", "in_process: false"))
-    command = [*ABLATE, "run", "data_curation", "--scale", "smoke.yaml", "--out", "results"]
+    write_part(tmp_path)
+    command = [*ABLATE, "run", "part.yaml", "--scale", "smoke.yaml", "--out", "results"]
     environment = {**os.environ, "ABLATE_STORE": str(tmp_path / "store")}
 
     def start(**variables):
@@ -137,7 +156,7 @@ def until(condition, seconds=60):
         time.sleep(0.1)
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_tables(smoke, tmp_path, through_submitit):
+def test_killed_at_random_moments_it_ends_with_the_same_tables(part, tmp_path, through_submitit):
     """Killed with everything it started, again and again."""
     draw = random.Random(0)
     for _ in range(3):
@@ -148,10 +167,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(smoke, tmp_path, 
     process = through_submitit()
     output = process.communicate()
     assert process.returncode == 0, output
-    assert tables(tmp_path) == tables(smoke)
+    assert tables(tmp_path) == tables(part)
 
 
-def test_ctrl_c_stops_everything_quietly_and_a_lost_parent_nothing(smoke, tmp_path, through_submitit):
+def test_ctrl_c_stops_everything_quietly_and_a_lost_parent_nothing(part, tmp_path, through_submitit):
     """Ctrl-C reaches all processes of the terminal. Killed alone, `ablate run` leaves jobs that the next one awaits."""
     process = through_submitit()
     until((tmp_path / "store" / "claims").exists)
@@ -167,7 +186,7 @@ def test_ctrl_c_stops_everything_quietly_and_a_lost_parent_nothing(smoke, tmp_pa
     again = through_submitit()
     output = again.communicate()
     assert again.returncode == 0, output
-    assert tables(tmp_path) == tables(smoke)
+    assert tables(tmp_path) == tables(part)
     until(lambda: not alive(process.pid))
 
 
@@ -185,7 +204,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", disk], check=True)
 
 
-def test_a_full_disk_stops_the_run_and_keeps_what_was_done(smoke, tmp_path, small_disk, through_submitit):
+def test_a_full_disk_stops_the_run_and_keeps_what_was_done(part, tmp_path, small_disk, through_submitit):
     process = through_submitit(ABLATE_STORE=str(small_disk))
     stdout, stderr = process.communicate()
     assert process.returncode == 1, stdout + stderr
@@ -197,7 +216,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_done(smoke, tmp_path, smal
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stdout + stderr
     assert not any(f"✓ {name.rpartition('-')[0]} · all arms" in stdout for name in kept if name.startswith("corpus"))
-    assert tables(tmp_path) == tables(smoke)
+    assert tables(tmp_path) == tables(part)
 
 
 def test_a_wrong_spec_is_refused_before_anything_runs(tmp_path):
