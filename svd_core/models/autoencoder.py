@@ -17,7 +17,7 @@ from svd_core.data.windows import to_unit_range
 from svd_core.device import repeatable_device
 from svd_core.progress import Progress, silent
 from svd_core.settings import AutoencoderSettings
-from svd_core.training.draws import sample_rng
+from svd_core.training.fitting import fit
 
 WIDTH = 48
 EVENNESS = 0.5
@@ -142,21 +142,14 @@ def psnr(model: PatchAutoencoder, images: torch.Tensor) -> float:
 def _train_decoder(
     model: PatchAutoencoder, settings: AutoencoderSettings, pixels: torch.Tensor, progress: Progress
 ) -> None:
-    """Mean squared error under latent noise of a level drawn per image from 0 .. latent_noise; cosine learning rate."""
-    optimizer = torch.optim.AdamW(model.residual.parameters(), lr=settings.lr, weight_decay=0.0, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, settings.steps))
-    for step in range(settings.steps):
-        rng = sample_rng(settings.seed, "autoencoder", step)
+    """Mean squared error under latent noise of a level drawn per image from 0 .. latent_noise."""
+
+    def loss_at(rng: np.random.Generator) -> torch.Tensor:
         rows = torch.from_numpy(rng.integers(len(pixels), size=settings.batch_size))
         images = to_unit_range(pixels[rows].to(model.mean.device))
         latents = model.encode(images)
         level = torch.from_numpy(rng.uniform(0, settings.latent_noise, (len(images), 1, 1, 1)).astype(np.float32))
         noise = level * torch.from_numpy(rng.standard_normal(latents.shape, np.float32))
-        loss = F.mse_loss(model.decode(latents + noise.to(latents.device)), images)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if step % 20 == 0:
-            progress(step, settings.steps, loss=loss.item())
-    progress(settings.steps, settings.steps)
+        return F.mse_loss(model.decode(latents + noise.to(latents.device)), images)
+
+    fit(model.residual.parameters(), loss_at, settings, name="autoencoder", progress=progress)

@@ -14,7 +14,7 @@ from svd_core.device import repeatable_device
 from svd_core.models.checkpoints import load_network, locate
 from svd_core.progress import Progress, silent
 from svd_core.tasks.settings import AutoencoderKLSettings
-from svd_core.training.draws import sample_rng
+from svd_core.training.fitting import fit
 
 KL_WEIGHT = 1e-6
 PLAUSIBLE_SPREAD = (0.25, 4.0)
@@ -113,18 +113,12 @@ def train_video_autoencoder(
         layers_per_block=1,
         force_upcast=False,
     ).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.0, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
-    for step in range(settings.steps):
-        rng = sample_rng(settings.seed, "video_autoencoder", step)
+
+    def loss_at(rng: np.random.Generator) -> torch.Tensor:
         rows = torch.from_numpy(rng.integers(len(clips), size=settings.batch_size))
-        loss = _reconstruction_loss(model, to_unit_range(clips[rows]).to(device), rng)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if step % 20 == 0:
-            progress(step, settings.steps, loss=loss.item())
+        return _reconstruction_loss(model, to_unit_range(clips[rows]).to(device), rng)
+
+    fit(model.parameters(), loss_at, settings, name="video_autoencoder", progress=progress)
     model.eval()
     means = VideoAutoencoder(model).encode(to_unit_range(clips[:32].flatten(0, 1)))
     model.register_to_config(scaling_factor=float(1 / means.std()))
