@@ -6,6 +6,7 @@ Gradients are averaged over all of them, so that any number of processes and pie
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -78,6 +79,8 @@ class Execution:
             return DistributedDataParallel(network, find_unused_parameters=True)
         from torch.distributed.fsdp import fully_shard
 
+        # blocks return views, which would be a danger if anything changed them in place; nothing does
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
         for child in network.modules():
             if type(child).__name__ in SHARDED_BLOCKS:
                 fully_shard(child)

@@ -39,7 +39,7 @@ def run(out: Path, processes: int, *arguments: str) -> Path:
     workers = []
     for rank in range(processes):
         place = {"RANK": str(rank), "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        command = [sys.executable, str(PROGRAM), str(out), *arguments]
+        command = [sys.executable, "-W", "error", str(PROGRAM), str(out), *arguments]
         workers.append(subprocess.Popen(command, env={**os.environ, **place, "OMP_NUM_THREADS": "1"}))
     assert [worker.wait(timeout=280) for worker in workers] == [0] * processes
     return out
