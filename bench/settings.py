@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from bench.names import check_name
 from svd_core.settings import Settings
 
 Direction = Literal["lower", "higher"]
@@ -70,12 +70,9 @@ SUBSET_METRICS: dict[str, Direction] = {
 
 
 def check_metric(name: str) -> str:
-    """`name` itself. Raises `ValueError` with the nearest name if there is no such metric; none is ever replaced."""
-    if name in METRICS:
-        return name
-    near = get_close_matches(name, METRICS, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"no metric is named {name!r}; {hint}there are {', '.join(METRICS)}")
+    """`name` itself. Raises ValueError with the nearest name if there is no such metric."""
+    check_name(name, METRICS, "metric")
+    return name
 
 
 def required_weights(metrics: Sequence[str]) -> tuple[str, ...]:

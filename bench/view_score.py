@@ -7,7 +7,6 @@ Both folders hold a folder an object, as `svd_core.data.orbits` describes them; 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 from bench.metrics import clip_similarity, lpips, psnr, ssim
 from bench.metrics.epipolar import consistent_pairs
 from bench.metrics.result import Result
+from bench.names import check_name
 from bench.score import Measured, Score, mean_of
 from bench.settings import METRICS
 from svd_core.data.orbits import Orbit, read_orbit, read_views
@@ -97,10 +97,7 @@ def _wanted(metrics: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
     """The metrics to measure, and why others cannot be."""
     known = [*PAIRED, *TSED]
     for name in metrics or ():
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"no metric of views is named {name!r}; {hint}there are {', '.join(known)}")
+        check_name(name, known, "metric of views")
     wanted, errors = [], {}
     for name in dict.fromkeys(metrics or DEFAULT):
         encoder = METRICS[name].encoder

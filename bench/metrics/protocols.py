@@ -6,13 +6,13 @@ protocol. All of them compare the 400 logits.
 """
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.names import check_name
 from svd_core.encoders.i3d import MIN_FRAMES, SIDE
 
 Start = Literal["first", "centre", "random"]
@@ -111,11 +111,8 @@ PROTOCOLS = {
 
 def protocol_named(name: str) -> Protocol:
     """The protocol. Raises ValueError with the nearest name if there is none."""
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    near = get_close_matches(name, PROTOCOLS, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"no FVD protocol is named {name!r}; {hint}there are {', '.join(PROTOCOLS)}")
+    check_name(name, PROTOCOLS, "FVD protocol")
+    return PROTOCOLS[name]
 
 
 def _centre(frames: Tensor, height: int, width: int) -> Tensor:
