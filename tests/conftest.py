@@ -6,9 +6,13 @@ import pytest
 TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
+LONGEST = ("test_main_job", "test_execution", "test_all_specs", "test_videos", "test_search_command")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The main job's tests, the longest chain, come first, so that no worker is left alone with them at the end."""
-    items.sort(key=lambda item: "test_main_job" not in item.nodeid)
+    """The modules of the longest tests come first, so that no worker is left alone with one at the end."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
