@@ -150,6 +150,8 @@ def _check_folders(recipe: TrainingRecipe) -> None:
                 f"data {name}: {clips.folder} has no clips.parquet; curate your videos first, then name their folder "
                 f"with --data {name}=FOLDER"
             )
+        if clips.subset is not None and not (Path(clips.subset) / "subset.parquet").is_file():
+            raise AblateError(f"data {name}: {clips.subset} has no subset.parquet; `ablate filter` writes one")
 
 
 def _listener(name: str, then: Callable[[], None] = lambda: None) -> Progress:

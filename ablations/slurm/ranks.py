@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 
 from ablations.artifacts import Store
 from ablations.job import make, perform, read_node
@@ -36,12 +35,14 @@ def process_group() -> Iterator[int]:
     import torch
     from torch import distributed
 
+    from svd_core.training.execution import PATIENCE
+
     os.environ.update(variables(os.environ))
     backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
-    distributed.init_process_group(backend, timeout=timedelta(hours=12))
+    distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield distributed.get_rank()
     finally:

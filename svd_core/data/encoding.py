@@ -1,6 +1,7 @@
 """From clips to records: every frozen network runs here, once a clip, and never during training."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from svd_core.data.records import Record, write_records
 from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
 from svd_core.device import repeatable_device
 from svd_core.encoders.conditioners import Conditioners
+from svd_core.encoders.text import PromptTooLong
 from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.progress import Progress, silent
 from svd_core.tasks.settings import RecordSettings
@@ -25,11 +27,13 @@ SCALE_FROM = 16
 def make_records(
     settings: RecordSettings, clips: Path, encoders: Path, out: Path, *, progress: Progress = silent
 ) -> None:
-    """Encode a clip folder by the frozen networks of `encoders` into records under `out`."""
-    autoencoder = VideoAutoencoder.load(encoders)
+    """Encode a clip folder by the frozen networks of `encoders` into records under `out`; whole shards are kept."""
+    autoencoder, conditioners = VideoAutoencoder.load(encoders), Conditioners.load(encoders)
     autoencoder.model.to(repeatable_device())
-    networks = autoencoder, Conditioners.load(encoders)
-    write_records(out, encode_records(settings, clips, *networks, progress=progress))
+    conditioners.to(repeatable_device())
+    ids = read_clip_table(clips)["clip_id"].to_list()
+    encode = partial(encode_records, settings, clips, autoencoder, conditioners, progress=progress)
+    write_records(out, ids, lambda first: encode(first=first))
 
 
 def encode_records(
@@ -38,17 +42,19 @@ def encode_records(
     autoencoder: VideoAutoencoder,
     conditioners: Conditioners,
     *,
+    first: int = 0,
     progress: Progress = silent,
 ) -> Iterator[Record]:
-    """The records of a clip folder, in its order, at the resolution and length of the settings.
+    """The records of a clip folder from clip `first` on, in its order, at the resolution and length of the settings.
 
-    Raises ValueError for clips with fewer frames than asked or a size that the autoencoder does not take,
-    WrongLatentScale if latents are far from unit variance.
+    Raises ValueError for clips with fewer frames than asked, a size that the autoencoder does not take, or a caption
+    that is too long, before anything is encoded; WrongLatentScale if latents are far from unit variance.
     """
     table = read_clip_table(clips)
     _check_size(settings.resolution, autoencoder.factor)
-    first: list[torch.Tensor] = []
-    for number, row in enumerate(table.iter_rows(named=True)):
+    _check_captions(conditioners, table)
+    looked_at: list[torch.Tensor] = []
+    for number, row in enumerate(table[first:].iter_rows(named=True), first):
         pixels = next(read_windows(clips, table[number : number + 1], batch_size=1))[0]
         frames = settings.frames or len(pixels)
         if len(pixels) < frames:
@@ -56,9 +62,9 @@ def encode_records(
         images = resized(to_unit_range(pixels[:frames]), settings.resolution)
         means = autoencoder.encode(images)
         if number < SCALE_FROM:
-            first.append(means)
+            looked_at.append(means)
         if number == min(SCALE_FROM, len(table)) - 1:
-            autoencoder.check_scale(torch.cat(first))
+            autoencoder.check_scale(torch.cat(looked_at))
         condition, strength = _noisy_first_frames(settings, number, images[:1], autoencoder)
         yield Record(
             latents=means * autoencoder.scale,
@@ -100,6 +106,15 @@ def _noisy_first_frames(
         height, width = (side // autoencoder.factor for side in frame.shape[-2:])
         return torch.zeros(0, autoencoder.model.config.latent_channels, height, width), strengths
     return autoencoder.encode(frame + strengths[:, None, None, None] * noise), strengths
+
+
+def _check_captions(conditioners: Conditioners, table: pl.DataFrame) -> None:
+    """Raise PromptTooLong naming the first clip with a caption that is too long."""
+    for number, captions in enumerate(table.select(CAPTIONS).iter_rows()):
+        try:
+            conditioners.check_text([caption or "" for caption in captions])
+        except PromptTooLong as error:
+            raise PromptTooLong(f"clip {table['clip_id'][number]!r}: {error}") from error
 
 
 def _captions(conditioners: Conditioners, row: dict[str, object]) -> torch.Tensor:

@@ -13,6 +13,7 @@ The folder may be local or any address that fsspec knows.
 """
 
 import io
+import json
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -53,20 +54,49 @@ class Record:
 TENSORS = tuple(field.name for field in fields(Record) if field.type is torch.Tensor)
 
 
-def write_records(out: Path, records: Iterable[Record]) -> None:
-    """Write shards of 64 clips and, at the end, the index."""
+def write_records(out: Path, clip_ids: Sequence[str], records_from: Callable[[int], Iterable[Record]]) -> None:
+    """Write shards of 64 clips and, at the end, the index.
+
+    clip_ids: of all clips, in order. records_from: their records from that number on; the first is not 0 where an
+    interrupted call left whole shards of the same clips.
+    """
     (out / "shards").mkdir(parents=True, exist_ok=True)
-    rows, source = [], iter(records)
-    for number, some in enumerate(iter(lambda: list(islice(source, PER_SHARD)), [])):
-        shard = f"shards/{number:06d}.tar"
-        with tarfile.open(out / shard, "w", format=tarfile.PAX_FORMAT) as tar:
-            for record in some:
-                offset, size = add_member(tar, f"{record.clip_id}.safetensors", _payload(record))
-                place = {"shard": shard, "offset": offset, "size": size}
-                rows.append({**{name: getattr(record, name) for name in INDEX}, **place})
+    kept = out / "rows.jsonl"  # the index as far as there are shards
+    rows = _whole_shards(kept, clip_ids)
+    kept.write_text("".join(map(_line, rows)))
+    source = iter(records_from(len(rows)))
+    for some in iter(lambda: list(islice(source, PER_SHARD)), []):
+        added = _write_shard(out, f"shards/{len(rows) // PER_SHARD:06d}.tar", some)
+        with kept.open("a") as lines:
+            lines.write("".join(map(_line, added)))
+        rows += added
     half_written = out / "index.parquet.half"
     pl.DataFrame(rows, schema={**INDEX, **PLACE}).write_parquet(half_written)
     half_written.replace(out / "index.parquet")
+    kept.unlink()
+
+
+def _write_shard(out: Path, shard: str, records: list[Record]) -> list[dict[str, Any]]:
+    """Their rows of the index."""
+    rows = []
+    with tarfile.open(out / shard, "w", format=tarfile.PAX_FORMAT) as tar:
+        for record in records:
+            offset, size = add_member(tar, f"{record.clip_id}.safetensors", _payload(record))
+            place = {"shard": shard, "offset": offset, "size": size}
+            rows.append({**{name: getattr(record, name) for name in INDEX}, **place})
+    return rows
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row) + "\n"
+
+
+def _whole_shards(kept: Path, clip_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of whole shards that an interrupted call wrote, its last line torn perhaps; none if of other clips."""
+    lines = kept.read_text().splitlines(keepends=True) if kept.is_file() else []
+    whole = sum(line.endswith("\n") for line in lines) // PER_SHARD * PER_SHARD
+    rows = [json.loads(line) for line in lines[:whole]]
+    return rows if [row["clip_id"] for row in rows] == list(clip_ids[:whole]) else []
 
 
 def _payload(record: Record) -> bytes:
@@ -77,7 +107,7 @@ def _payload(record: Record) -> bytes:
 class Records(Sequence[Record]):
     """The records of a folder, or those of them that a subset names, in the order of the index. Nothing is kept open.
 
-    Raises KeyError naming clips of the subset that were never encoded.
+    Raises ValueError naming clips of the subset that were never encoded, or if there are none.
     """
 
     def __init__(self, folder: str | Path, clip_ids: Iterable[str] | None = None) -> None:
@@ -90,6 +120,8 @@ class Records(Sequence[Record]):
             everything, index = index, index.filter(pl.col("clip_id").is_in(wanted.implode()))
             if len(index) < len(wanted):
                 _refuse_missing(wanted, everything["clip_id"])
+        if not len(index):
+            raise ValueError(f"{folder}: no clips to train on" + ("" if clip_ids is None else "; the subset is empty"))
         self.table = index  # a table: ten million rows as objects would take minutes
 
     def __len__(self) -> int:
@@ -120,7 +152,7 @@ class Records(Sequence[Record]):
 def _refuse_missing(wanted: pl.Series, encoded: pl.Series) -> None:
     missing = wanted.filter(~wanted.is_in(encoded.implode())).unique().sort()
     if len(missing):
-        raise KeyError(f"{len(missing)} of {len(wanted)} clips were not encoded, the first of them {missing[0]!r}")
+        raise ValueError(f"{len(missing)} of {len(wanted)} clips were not encoded, the first of them {missing[0]!r}")
 
 
 class ReadAhead(Generic[Batch]):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextModel, CLIPVisionModelWithProjection
 
+from svd_core.encoders.local import load_whole
 from svd_core.encoders.text import PromptTooLong
 
 SPECIAL_TOKENS = 2
@@ -30,7 +31,7 @@ class ClipText:
     def load(cls, folder: Path) -> Self:
         """From a pipeline's folder with `text_encoder/` and `tokenizer/`."""
         return cls(
-            CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True, use_safetensors=True),
+            load_whole(CLIPTextModel, folder / "text_encoder", dtype=torch.float32),
             AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
         )
 
@@ -46,7 +47,17 @@ class ClipText:
 
         Raises PromptTooLong for a prompt beyond S tokens, saying which words would have been lost.
         """
-        tokens = self.tokenizer(prompts, padding="max_length", max_length=self.length, truncation=False)["input_ids"]
+        tokens = self._tokens(prompts)
+        states: Tensor = self.model(torch.tensor(tokens, device=self.model.device)).last_hidden_state
+        return states.float().cpu()
+
+    def check(self, prompts: list[str]) -> None:
+        """Raise PromptTooLong where `encode` would."""
+        self._tokens(prompts)
+
+    def _tokens(self, prompts: list[str]) -> list[list[int]]:
+        told = self.tokenizer(prompts, padding="max_length", max_length=self.length, truncation=False)
+        tokens: list[list[int]] = told["input_ids"]
         for prompt, ids in zip(prompts, tokens, strict=True):
             if len(ids) > self.length:
                 lost = self.tokenizer.decode(ids[self.length - 1 : -1])
@@ -54,8 +65,7 @@ class ClipText:
                     f"prompt of {len(ids) - SPECIAL_TOKENS} tokens, but the text encoder takes "
                     f"{self.length - SPECIAL_TOKENS}; too much is {lost!r} at the end of {prompt!r}"
                 )
-        states: Tensor = self.model(torch.tensor(tokens)).last_hidden_state
-        return states.float()
+        return tokens
 
 
 @dataclass(frozen=True)
@@ -69,11 +79,9 @@ class ClipVision:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """From a pipeline's folder with `image_encoder/` and `feature_extractor/preprocessor_config.json`."""
-        model: Any = CLIPVisionModelWithProjection.from_pretrained(
-            folder / "image_encoder", local_files_only=True, use_safetensors=True
-        )
+        model = load_whole(CLIPVisionModelWithProjection, folder / "image_encoder", dtype=torch.float32)
         scaling = json.loads((folder / "feature_extractor" / "preprocessor_config.json").read_text())
-        model.eval().requires_grad_(False)
+        model.requires_grad_(False)
         return cls(model, tuple(scaling["image_mean"]), tuple(scaling["image_std"]))
 
     @property
@@ -86,7 +94,8 @@ class ClipVision:
     def encode(self, images: Tensor) -> Tensor:
         """Embeddings float32 (N, dim), not normalised, of images (N, 3, H, W) in [-1, 1] of any size.
 
-        Resized with antialiasing to the model's square, aspect ratio not kept, as the released pipeline does.
+        Resized with antialiasing to the model's square, aspect ratio not kept, as the released pipeline does. Computed
+        where the model is, returned where the images are.
         """
         from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import (
             _resize_with_antialiasing,
@@ -95,5 +104,5 @@ class ClipVision:
         side = self.model.config.image_size
         unit = (_resize_with_antialiasing(images.float(), (side, side)) + 1) / 2
         mean, std = (torch.tensor(values).reshape(1, -1, 1, 1) for values in (self.mean, self.std))
-        embeddings: Tensor = self.model((unit - mean) / std).image_embeds
-        return embeddings.float()
+        embeddings: Tensor = self.model(((unit - mean) / std).to(self.model.device)).image_embeds
+        return embeddings.float().to(images.device)

@@ -44,13 +44,30 @@ class Conditioners:
         path = folder / "conditioners.json"
         facts: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"text": None}
         toy = BagOfWords(facts["dim"]) if facts["text"] == "toy" else None
-        return cls(ClipText.load(folder / "text") if facts["text"] == "clip" else toy, ClipVision.load(folder))
+        try:
+            return cls(ClipText.load(folder / "text") if facts["text"] == "clip" else toy, ClipVision.load(folder))
+        except OSError as error:
+            raise MissingEncoder(f"{folder}: {str(error).splitlines()[0]}") from error
+
+    def to(self, device: torch.device) -> None:
+        """Compute there; what is given and returned stays where it is."""
+        self.image.model.to(device)
+        if isinstance(self.text, ClipText):
+            self.text.model.to(device)
 
     def encode_text(self, prompts: list[str]) -> torch.Tensor:
         """Embeddings (N, S, dim). Raises PromptTooLong, or MissingEncoder where the model never read text."""
+        return self._text.encode(prompts)
+
+    def check_text(self, prompts: list[str]) -> None:
+        """Raise what `encode_text` would."""
+        self._text.check(prompts)
+
+    @property
+    def _text(self) -> BagOfWords | ClipText:
         if self.text is None:
             raise MissingEncoder("this model was not trained on text and has no text encoder")
-        return self.text.encode(prompts)
+        return self.text
 
 
 def make_conditioners(settings: ConditionersSettings, out: Path) -> None:

@@ -6,6 +6,8 @@ from typing import Any, Self
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from svd_core.encoders.local import load_whole
+
 
 class LanguageModel:
     """A frozen language model that answers greedily. Build it with `load`."""
@@ -19,7 +21,7 @@ class LanguageModel:
         """From `path` with safetensors, `config.json` and the tokenizer's files."""
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, padding_side="left")
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        model: Any = AutoModelForCausalLM.from_pretrained(path, local_files_only=True, use_safetensors=True)
+        model = load_whole(AutoModelForCausalLM, path)
         return cls(model.to(device), tokenizer)
 
     @torch.inference_mode()

@@ -44,6 +44,11 @@ class BagOfWords:
                 embeddings[row, 0] = SCALE * sum(directions[word] for word in words) / np.sqrt(len(words))
         return torch.from_numpy(embeddings)
 
+    def check(self, prompts: list[str]) -> None:
+        """Raise PromptTooLong where `encode` would."""
+        for prompt in prompts:
+            self._words(prompt)
+
     @staticmethod
     def _words(prompt: str) -> list[str]:
         words = re.findall(r"[^\W_]+", prompt.lower())

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, Blip2ForConditionalGeneration, BlipImageProcessor
 
+from svd_core.encoders.local import load_whole
+
 PROMPT = "a video of"
 LONGEST = 40
 """New tokens of the longest caption."""
@@ -27,7 +29,7 @@ class VideoBlip:
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> Self:
         """From `path` with safetensors, `config.json`, the tokenizer's files and `preprocessor_config.json`."""
-        model: Any = Blip2ForConditionalGeneration.from_pretrained(path, local_files_only=True, use_safetensors=True)
+        model = load_whole(Blip2ForConditionalGeneration, path)
         return cls(
             model.to(device),
             AutoTokenizer.from_pretrained(path, local_files_only=True),

@@ -61,6 +61,10 @@ def lora_weights(network: nn.Module) -> dict[str, torch.Tensor]:
     return {f"unet.{name}": value.contiguous() for name, value in get_peft_model_state_dict(network).items()}
 
 
+WRAPPED = "unet."
+"""What MaskedFrames puts before the names of its network's weights."""
+
+
 class MaskedFrames(nn.Module):
     """A video network for frame interpolation: a learnt embedding stands for every frame to be found.
 

@@ -33,9 +33,9 @@ class VideoAutoencoder:
 
     @classmethod
     def load(cls, source: str | Path) -> "VideoAutoencoder":
-        """From its folder, a pipeline's folder, or a cached hub id. Raises CheckpointError."""
+        """From its folder, a pipeline's folder, or a cached hub id, in float32. Raises CheckpointError."""
         model = load_network(AutoencoderKLTemporalDecoder, locate(source, "vae"))
-        return cls(model.eval().requires_grad_(False))
+        return cls(model.float().eval().requires_grad_(False))
 
     @property
     def scale(self) -> float:

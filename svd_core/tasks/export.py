@@ -8,11 +8,12 @@ from transformers import CLIPImageProcessor
 
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.tasks.generation import Run
-from svd_core.tasks.networks import plain
+from svd_core.tasks.networks import LORA_FILE, plain
 from svd_core.tasks.settings import GenerationSettings
-from svd_core.training.phase import LORA_FILE
 
 STOCK_GROUPS = 32
+STOCK_RHO = 7.0
+"""Exponent of the noise levels that diffusers' scheduler knows."""
 
 
 class NotExportable(ValueError):
@@ -24,11 +25,14 @@ def export(folder: Path, out: Path) -> None:
 
     An image-to-video run becomes a StableVideoDiffusionPipeline; every run gets `unet/`, `vae/`, its encoders and
     `config.json`, from which `ablate sample` works, and a LoRA its weights beside the network that they belong to.
-    Raises NotExportable naming the config key.
+    Raises NotExportable naming the config key, also where the pipeline would sample otherwise than `ablate sample`.
     """
     if out.exists():
         raise NotExportable(f"{out} exists already; name a new folder")
     run = Run.load(folder)
+    unlike = _unlike_the_pipeline(run)
+    if unlike and run.task == "image_to_video":
+        raise NotExportable(unlike)
     half = out.with_name(f"{out.name}.half")
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)
@@ -44,6 +48,8 @@ def export(folder: Path, out: Path) -> None:
     pipeline.save_pretrained(half)
     if run.task != "image_to_video":
         (half / "model_index.json").unlink()  # the pipeline's class samples no other task
+    if unlike:
+        shutil.rmtree(half / "scheduler")
     _copy_the_rest(folder, half)
     half.rename(out)
 
@@ -62,6 +68,15 @@ def stock(network: SpatioTemporalUNet) -> UNetSpatioTemporalConditionModel:
     model = UNetSpatioTemporalConditionModel.from_config(config)
     model.load_state_dict(bare.state_dict())
     return model
+
+
+def _unlike_the_pipeline(run: Run) -> str | None:
+    """Why the released model's scheduler does not sample this run as `ablate sample` does, if so."""
+    if run.phase is not None and run.phase.objective != "continuous":
+        return f"objective: {run.phase.objective} is not what StableVideoDiffusionPipeline samples; it takes continuous"
+    if run.generation.rho != STOCK_RHO:
+        return f"generation.rho is {run.generation.rho:g}; diffusers' scheduler knows only {STOCK_RHO:g}"
+    return None
 
 
 def scheduler(generation: GenerationSettings) -> EulerDiscreteScheduler:

@@ -26,10 +26,10 @@ from svd_core.models.conditioning import added_time_ids
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.tasks.batches import TIME_IDS, between, elevation_ids
-from svd_core.tasks.networks import load_lora, load_unet
+from svd_core.tasks.networks import LORA_FILE, load_lora, load_unet
 from svd_core.tasks.settings import GenerationSettings, Phase, Task
 from svd_core.tasks.solving import solve
-from svd_core.training.phase import LORA_FILE, schedule_of
+from svd_core.training.phase import schedule_of
 
 SCALES: dict[str, Callable[[float, float, int], torch.Tensor]] = {
     "constant": lambda lowest, highest, frames: constant(highest, frames),
@@ -44,7 +44,10 @@ class WrongRequest(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """One clip to generate. images: (N, 3, H, W) in [-1, 1], the first frame, or the first and the last."""
+    """One clip to generate. images: (N, 3, H, W) in [-1, 1], the first frame, or the first and the last.
+
+    Images of another size than the run's are scaled to cover it and cut to its centre, as the clips of training were.
+    """
 
     prompt: str | None = None
     images: torch.Tensor | None = None
@@ -83,7 +86,7 @@ class Run:
             raise CheckpointError(f"{own} holds an image network; only video networks are sampled")
         if (own / LORA_FILE).is_file():
             load_lora(network, own / LORA_FILE)
-        network.eval().requires_grad_(False)
+        network.float().eval().requires_grad_(False)
         autoencoder = VideoAutoencoder.load(encoders)
         facts = _facts(own, network, autoencoder)
         network.to(device)
@@ -189,7 +192,7 @@ def _conditions(run: Run, request: Request, frames: int, draws: torch.Generator)
     size = [side * run.autoencoder.factor for side in run.latent_shape[2:]]
     images = resized(request.images, (size[0], size[1]))
     ids = torch.cat([ids, torch.tensor([[settings.noise_strength]])], 1)
-    context = run.conditioners.image.encode(request.images)[None]
+    context = run.conditioners.image.encode(images)[None]  # cut like the frames of training
     if run.task == "frame_interpolation":
         ends = run.autoencoder.encode(images) * run.autoencoder.scale
         ends = ends + settings.noise_strength * torch.randn(ends.shape, generator=draws)
@@ -213,5 +216,6 @@ def _check(run: Run, request: Request, frames: int) -> None:
     if (request.elevation is not None) != (run.task == "multi_view"):
         needs = "needs the camera's elevation" if run.task == "multi_view" else "has no elevation"
         raise WrongRequest(f"task {run.task} {needs}")
-    if frames < 1:
-        raise WrongRequest(f"at least one frame is generated; got {frames}")
+    least = 3 if run.task == "frame_interpolation" else 1
+    if frames < least:
+        raise WrongRequest(f"task {run.task} generates {least} frames at least; got {frames}")

@@ -19,6 +19,9 @@ from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.tasks.batches import TIME_IDS, input_channels
 from svd_core.tasks.settings import Bases, Phase
 
+LORA_FILE = "pytorch_lora_weights.safetensors"
+"""Where diffusers looks for low-rank weights."""
+
 
 def next_network(phase: Phase, bases: Bases, encoders: Path, before: Path | None) -> tuple[nn.Module, bool]:
     """The network that a phase trains, and whether it was inflated just now. before: the folder of the phase before.
@@ -54,10 +57,34 @@ def _network_before(bases: Bases, encoders: Path, before: Path | None) -> Any:
     return image_unet(bases.network, channels=latent, text_dim=width, norm_groups=bases.norm_groups)
 
 
+def check_start(bases: Bases, encoders: Path) -> None:
+    """Raise CheckpointError unless the network to start from reads the conditioners' width and makes these latents."""
+    if bases.start is None:
+        return
+    folder = start_folder(bases.start)
+    config = json.loads((folder / "config.json").read_text())
+    wanted = {
+        "cross_attention_dim": Conditioners.load(encoders).dim,
+        "out_channels": VideoAutoencoder.load(encoders).model.config.latent_channels,
+    }
+    for name, value in wanted.items():
+        if config.get(name) != value:
+            raise CheckpointError(
+                f"{folder / 'config.json'}: {name} is {config.get(name)}, but this training's encoders need {value}: "
+                "name the encoders that the network was trained with (conditioners, autoencoder)"
+            )
+
+
 def start_folder(start: str) -> Path:
-    """The UNet's folder of a pipeline, of a hub id in the cache, or of another training's last phase."""
+    """The UNet's folder of a pipeline, of a hub id in the cache, or of another training's last phase.
+
+    Raises CheckpointError for a phase of low-rank weights: the network beside them does not have them.
+    """
     phases = sorted(path.parent for path in Path(start).glob("[0-9][0-9]-*/unet"))
-    return phases[-1] / "unet" if phases else locate(start, "unet")
+    folder = phases[-1] / "unet" if phases else locate(start, "unet")
+    if (folder.parent / LORA_FILE).is_file():
+        raise CheckpointError(f"{folder.parent} holds a LoRA, and nothing trains on from one; name the phase before it")
+    return folder
 
 
 def load_unet(folder: Path) -> UNet2DConditionModel | SpatioTemporalUNet:

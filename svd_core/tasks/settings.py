@@ -23,7 +23,7 @@ class ClipsSettings(Settings):
     count: int = Field(96, ge=1)
     frames: int = Field(10, ge=1)
     resolution: int = Field(32, ge=8)
-    seed: int = 3
+    seed: int = Field(3, ge=0)
     folder: str | None = None
     subset: str | None = None
 
@@ -45,7 +45,7 @@ class AutoencoderKLSettings(Settings):
     steps: int = Field(400, ge=1)
     batch_size: int = Field(4, ge=1)
     lr: float = Field(2e-3, gt=0)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class ConditionersSettings(Settings):
@@ -58,7 +58,7 @@ class ConditionersSettings(Settings):
     text: str = "toy"
     image: str = "random"
     dim: int = Field(64, ge=8)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class Phase(Settings):
@@ -98,7 +98,7 @@ class Phase(Settings):
     ema: float = Field(0.9999, ge=0, lt=1)
     clip_grad_norm: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.01, ge=0)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     @property
     def samples(self) -> int:
@@ -125,6 +125,10 @@ class Phase(Settings):
             raise ValueError(f"task images trains on single frames; frames is {self.frames}")
         if self.task == "frame_interpolation" and self.frames < 3:
             raise ValueError(f"task frame_interpolation needs a frame between two; frames is {self.frames}")
+        if self.task == "frame_interpolation" and self.trained != "all":
+            raise ValueError(
+                f"task frame_interpolation trains all layers, with its mask's embedding; not {self.trained}"
+            )
         if self.objective == "epsilon" and self.zero_terminal_snr:
             raise ValueError("zero_terminal_snr needs objective v: noise predicted from noise says nothing of the data")
         if self.objective == "continuous" and (self.zero_terminal_snr or self.schedule_shift_from):
@@ -178,12 +182,18 @@ class GenerationSettings(Settings):
     motion_bucket: float = Field(127.0, ge=0, le=255)
     noise_strength: float = Field(0.02, ge=0)
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min {self.sigma_min:g} must be below sigma_max {self.sigma_max:g}")
+        return self
+
 
 class SampledClips(Settings):
     """How many of the held-out clips are sampled anew, from the first on, and with which noise."""
 
     clips: int = Field(24, ge=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class TaskSampleSettings(SampledClips, GenerationSettings):
@@ -268,6 +278,8 @@ class TrainingRecipe(Bases, EncoderSettings):
         for phase in self.phases.values():
             if phase.data not in self.data:
                 raise ValueError(f"phase {phase.name} reads data {phase.data!r}; there are: {', '.join(self.data)}")
+        if lora := [phase.name for phase in self.chain[:-1] if phase.trained == "lora"]:
+            raise ValueError(f"phase {lora[0]} trains low-rank weights, which no later phase would have: put it last")
         tasks = [phase.task for phase in self.chain]
         if "images" in tasks[first_video(tasks) :]:
             raise ValueError("images come before videos: an inflated network is no image model any more")

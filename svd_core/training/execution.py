@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 import torch
@@ -26,6 +27,9 @@ BatchAt = Callable[[range], Batch]
 """The samples of these numbers, counted from the start of training."""
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+PATIENCE = timedelta(hours=12)
+"""How long processes wait for the first one, which alone renders and encodes clips before training."""
 
 Objective = Callable[[nn.Module, Batch], torch.Tensor]
 """Losses (B,) of a batch under the network, which is called as it is passed: a wrapped one synchronises gradients."""
@@ -57,10 +61,10 @@ class Execution:
         device = repeatable_device() if settings.deterministic else best_device()
         cuda = device.type == "cuda"
         if cuda:
-            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
             torch.cuda.set_device(device)
         if world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if cuda else "gloo")
+            dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
         how = (settings.micro_batch, DTYPES[settings.precision], settings.checkpointing, settings.compiled)
         return cls(rank, world, settings.strategy, *how, device)
 
@@ -118,10 +122,6 @@ class Execution:
         if self.world > 1:
             dist.all_reduce(values)
         return values
-
-    def any(self, wish: bool) -> bool:
-        """Whether any process wishes it: all of them must ask at the same step."""
-        return bool(self.summed(torch.tensor(float(wish), device=self.device)) > 0)
 
     def wait(self) -> None:
         """Until every process is here."""

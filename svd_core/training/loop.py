@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 
 from svd_core.progress import Progress, silent
 from svd_core.training import interruption
-from svd_core.training.batches import Batch
 from svd_core.training.execution import BatchAt, Execution, Objective, whole
 from svd_core.training.state import LOG_SIGMA_EDGES, TrainingState, checkpoints, resume
 
@@ -24,7 +23,7 @@ CHECKPOINT_SHARE = 0.02
 
 
 class NonFiniteLoss(RuntimeError):
-    """Training diverged, or a batch held values that are not finite."""
+    """Training diverged, or a batch held values that are not finite: nothing was learnt from it."""
 
 
 class LoopSettings(Protocol):
@@ -72,8 +71,8 @@ def train(
     every `checkpoint_every_s` seconds (by default 20, or more where one takes long; 0 is after every step), and at the
     end `ema.safetensors` and the last checkpoint.
     Neither interruptions nor the interval change any of these, and a run may continue on another number of processes.
-    Raises NonFiniteLoss naming the batch's clips; the last checkpoint stays. Raises
-    Interrupted, with a checkpoint of this very step, when any process is asked to stop.
+    Raises NonFiniteLoss naming the batch's clips, for a loss or gradient that is not finite; the last checkpoint stays.
+    Raises Interrupted, with a checkpoint of this very step, when any process is asked to stop.
     """
     execution = execution or Execution()
     interval = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
@@ -85,7 +84,7 @@ def train(
         watch.begin(state)
     due_at = time.monotonic() + interval
     while state.samples < settings.samples:
-        if execution.any(interruption.requested()):
+        if interruption.requested():
             state.save(out / "state", execution)
             raise interruption.Interrupted(f"asked to stop after {state.samples} of {settings.samples} samples")
         due = _step(settings, state, objective, batch_at, execution, due=time.monotonic() >= due_at)
@@ -126,9 +125,13 @@ def _step(
     facts = torch.stack([losses.mean().double() / execution.world, asks])
     facts = execution.summed(torch.cat([facts, _by_sigma(losses, sigma).flatten()]))
     mean_loss = facts[0].item()
-    if not math.isfinite(mean_loss):
-        raise NonFiniteLoss(_blame(state.samples, mean_loss, losses, [batch for batch, _ in seen]))
     norm = clip_gradients([*state.network.parameters()], settings.clip_grad_norm)
+    if not (math.isfinite(mean_loss) and math.isfinite(norm)):
+        named = [clip_id for batch, _ in seen for clip_id in batch.clip_ids]
+        here = execution.world == 1 or not losses.isfinite().all()
+        whose = "clips of this batch" if here else "another process may have the cause; clips here"
+        what = f"loss is {mean_loss}, the gradient's norm {norm}"
+        raise NonFiniteLoss(f"{what} after {state.samples} samples; {whose}: {named}")
     # Warm-up, then constant: a rate that knows no horizon keeps N steps a prefix of M.
     state.samples += settings.batch_size
     state.steps += 1
@@ -141,10 +144,13 @@ def _step(
 
 
 def clip_gradients(parameters: list[torch.nn.Parameter], longest: float) -> float:
-    """Scale all gradients to a common norm of at most `longest`; the norm before. No pass over those short enough."""
+    """Scale all gradients to a common norm of at most `longest`; the norm before.
+
+    No pass over those that are short enough, or not finite.
+    """
     norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     length = whole(norm).item()
-    if not length < 0.99 * longest:  # below that torch would multiply by 1
+    if 0.99 * longest <= length < math.inf:  # below that torch would multiply by 1
         torch.nn.utils.clip_grads_with_norm_(parameters, longest, norm)
     return length
 
@@ -154,13 +160,6 @@ def _by_sigma(losses: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
     bins = torch.bucketize(sigma.log(), torch.tensor(LOG_SIGMA_EDGES, device=sigma.device))
     values = torch.stack([losses.double(), torch.ones_like(losses, dtype=torch.float64)])
     return values.new_zeros(2, len(LOG_SIGMA_EDGES) + 1).index_add_(1, bins, values)
-
-
-def _blame(samples: int, value: float, losses: torch.Tensor, batches: list[Batch]) -> str:
-    """Which clips were in the batch; the other processes name their own."""
-    names = [clip_id for batch in batches for clip_id in batch.clip_ids]
-    whose = "clips of this batch" if not losses.isfinite().all() else "another process has the cause; clips here"
-    return f"loss is {value} after {samples} samples; {whose}: {names}"
 
 
 def _write_line(state: TrainingState, path: Path, execution: Execution) -> dict[str, float]:

@@ -21,20 +21,17 @@ from torch import nn
 
 from svd_core.data.records import ReadAhead, Records
 from svd_core.diffusion import DiscreteSchedule
-from svd_core.models.adaptation import MaskedFrames, add_lora, lora_weights, train_only_time_embedding
+from svd_core.models.adaptation import WRAPPED, MaskedFrames, add_lora, lora_weights, train_only_time_embedding
 from svd_core.models.inflation import is_new
 from svd_core.progress import Progress, silent
 from svd_core.tasks.batches import batch_of
-from svd_core.tasks.networks import next_network, plain
+from svd_core.tasks.networks import LORA_FILE, next_network, plain
 from svd_core.tasks.settings import Bases, GenerationSettings, Phase, WatchSettings
 from svd_core.training.batches import Batch
 from svd_core.training.execution import Execution
 from svd_core.training.loop import train
 from svd_core.training.objectives import objective_of
 from svd_core.training.state import TrainingState
-
-LORA_FILE = "pytorch_lora_weights.safetensors"
-"""Where diffusers looks for low-rank weights."""
 
 
 def train_phase(
@@ -69,7 +66,7 @@ def train_phase(
         network,
         lr=phase.lr,
         weight_decay=phase.weight_decay,
-        lr_scale=lambda name: phase.new_layers_lr_scale if inflated and is_new(name) else 1.0,
+        lr_scale=lambda name: phase.new_layers_lr_scale if inflated and is_new(name.removeprefix(WRAPPED)) else 1.0,
         execution=execution,
     )
     objective = objective_of(phase.objective, schedule, video=phase.task != "images")

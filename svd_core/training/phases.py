@@ -20,6 +20,7 @@ from svd_core.data.rendered import render_clips
 from svd_core.encoders.conditioners import make_conditioners
 from svd_core.models.video_autoencoder import make_autoencoder
 from svd_core.progress import Progress, silent
+from svd_core.tasks.networks import check_start
 from svd_core.tasks.settings import Phase, TrainingRecipe
 from svd_core.training.execution import Execution
 from svd_core.training.phase import train_phase
@@ -57,15 +58,20 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
 
 
 def _same_recipe(recipe: TrainingRecipe, path: Path) -> None:
-    """Keep the recipe; refuse to continue a run with another one. Further phases may be added at its end."""
+    """Keep the recipe; refuse to continue a run with another one. Further phases, and data, may be added at its end."""
     if path.is_file():
         before = TrainingRecipe.model_validate_json(path.read_text())
-        for name in ("start", "network", "norm_groups", "time_id_dim", "autoencoder", "conditioners", "data"):
+        for name in ("start", "network", "norm_groups", "time_id_dim", "autoencoder", "conditioners"):
             if getattr(before, name) != getattr(recipe, name):
                 raise ValueError(f"{path}: this run began with another `{name}`; name a new folder, or put it back")
+        for name, clips in before.data.items():
+            if recipe.data.get(name) != clips:
+                raise ValueError(f"{path}: this run began with other `data.{name}`; name a new folder, or put it back")
         if recipe.chain[: len(before.chain)] != before.chain:
             raise ValueError(f"{path}: this run began with other phases; name a new folder, or put them back")
-    path.write_text(recipe.model_dump_json(indent=1) + "\n")
+    half = path.with_suffix(".half")
+    half.write_text(recipe.model_dump_json(indent=1) + "\n")
+    half.replace(path)
 
 
 def _prepare(recipe: TrainingRecipe, out: Path, tell: Tell) -> None:
@@ -74,8 +80,9 @@ def _prepare(recipe: TrainingRecipe, out: Path, tell: Tell) -> None:
         if clips.render:
             _once(out / "clips" / name, partial(render_clips, clips))
     _once(out / "encoders", partial(_encoders, recipe, out, tell))
+    check_start(recipe.bases, out / "encoders")
     for phase in recipe.chain:
-        _once(records_folder(phase, out), partial(_records, recipe, phase, out, tell))
+        _once(records_folder(phase, out), partial(_records, recipe, phase, out, tell), anew=False)
 
 
 def _records(recipe: TrainingRecipe, phase: Phase, out: Path, tell: Tell, half: Path) -> None:
@@ -84,13 +91,14 @@ def _records(recipe: TrainingRecipe, phase: Phase, out: Path, tell: Tell, half: 
     make_records(phase.records, clips_of(recipe, phase.data, out), out / "encoders", half, progress=progress)
 
 
-def _once(folder: Path, make: Callable[[Path], None]) -> None:
-    """Make a folder beside its place and rename it whole, unless it is there."""
+def _once(folder: Path, make: Callable[[Path], None], *, anew: bool = True) -> None:
+    """Make a folder beside its place and rename it whole, unless it is there. anew: without what was begun before."""
     if folder.is_dir():
         return
     half = folder.with_name(f"{folder.name}.half")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
+    if anew:
+        shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(parents=True, exist_ok=True)
     make(half)
     half.rename(folder)
 

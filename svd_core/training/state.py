@@ -156,12 +156,12 @@ def checkpoints(folder: Path) -> list[Path]:
 def resume(state: TrainingState, folder: Path) -> bool:
     """Continue from the newest whole checkpoint, if there is one; remove what an interrupted save left behind."""
     for leftover in folder.glob("*.half"):
-        leftover.unlink()
+        leftover.unlink(missing_ok=True)  # every process of a training comes by here
     for path in reversed(checkpoints(folder)):
         try:
             state.load(path)
-        except SafetensorError:
-            path.unlink()
+        except (SafetensorError, FileNotFoundError):
+            path.unlink(missing_ok=True)
         else:
             return True
     return False

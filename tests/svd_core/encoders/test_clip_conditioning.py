@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import torch
 from diffusers.pipelines.stable_video_diffusion import StableVideoDiffusionPipeline
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import (
     CLIPImageProcessor,
     CLIPTextConfig,
@@ -79,6 +81,30 @@ def test_the_image_embedding_is_the_released_pipelines(folder: Path) -> None:
         expected = pipeline._encode_image([Image.fromarray(image) for image in pixels], "cpu", 1, False)
     found = encoder.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1)
     torch.testing.assert_close(found[:, None], expected, rtol=1e-4, atol=1e-5)
+
+
+def without(folder: Path, out: Path, part: str, *, lacking: str) -> Path:
+    """A copy of the encoders where one weight of a part is not there."""
+    shutil.copytree(folder, out)
+    file = out / part / "model.safetensors"
+    save_file({name: value for name, value in load_file(file).items() if lacking not in name}, file, {"format": "pt"})
+    return out
+
+
+def test_a_folder_that_lacks_a_weight_is_refused(folder: Path, tmp_path: Path) -> None:
+    """transformers would draw it at random, anew each time."""
+    with pytest.raises(ValueError, match=r"lacks 1 weights, first 'visual_projection.weight'"):
+        ClipVision.load(without(folder, tmp_path / "vision", "image_encoder", lacking="visual_projection"))
+    with pytest.raises(ValueError, match=r"lacks 1 weights, first '.*position_embedding.weight'"):
+        ClipText.load(without(folder, tmp_path / "text", "text_encoder", lacking="position_embedding.weight"))
+
+
+def test_whatever_precision_the_config_names_it_computes_in_float32(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "half")
+    path = tmp_path / "half" / "image_encoder" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dtype": "float16"}))
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    assert torch.equal(ClipVision.load(tmp_path / "half").encode(image), ClipVision.load(folder).encode(image))
 
 
 def test_embeddings_can_take_part_in_training(folder: Path) -> None:

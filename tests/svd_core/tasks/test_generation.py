@@ -1,5 +1,6 @@
 """Sampling and export: against the released pipeline's own code, and in the limits that must hold."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,47 @@ def test_a_released_folder_has_none_of_our_files_and_is_imported(exported: Path,
 def test_an_existing_folder_is_never_written_over(exported: Path, trained: Path) -> None:
     with pytest.raises(NotExportable, match="exists already"):
         export(trained / "02-image_to_video", exported)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("phase", {"objective": "v"}, "objective: v is not what StableVideoDiffusionPipeline samples"),
+        ("generation", {"rho": 5.0}, "generation.rho is 5; diffusers' scheduler knows only 7"),
+    ],
+)
+def test_what_the_pipeline_would_sample_otherwise_is_not_exported(
+    part: str, change: dict[str, object], message: str, trained: Path, tmp_path: Path
+) -> None:
+    for name in ("02-image_to_video", "encoders"):
+        shutil.copytree(trained / name, tmp_path / name)
+    path = tmp_path / "02-image_to_video" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, part: {**config[part], **change}}))
+    with pytest.raises(NotExportable, match=message):
+        export(tmp_path, tmp_path / "out")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "task": "multi_view"}))
+    export(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out" / "scheduler").exists(), (
+        "other tasks are sampled by `ablate sample`, as it was trained"
+    )
+
+
+def test_a_folder_in_half_precision_is_sampled(exported: Path, run: Run, tmp_path: Path) -> None:
+    pipeline = StableVideoDiffusionPipeline.from_pretrained(exported, dtype=torch.float16)
+    pipeline.save_pretrained(tmp_path / "half", variant="fp16")
+    half = Run.load(tmp_path / "half")
+    small = replace(half, generation=run.generation, latent_shape=run.latent_shape)
+    request = Request(images=as_input(picture()))
+    assert (generate(small, request).int() - generate(run, request).int()).abs().float().mean() < 2
+
+
+def test_clip_sees_the_picture_cut_as_in_training(run: Run) -> None:
+    """A wide picture: only its middle, which is all that the latents show, counts."""
+    middle = as_input(picture())
+    wide = torch.cat([torch.ones_like(middle), middle, -torch.ones_like(middle)], 3)
+    clips = [generate(run, Request(images=images)) for images in (middle, wide)]
+    assert torch.equal(*clips)
 
 
 def test_a_lora_is_exported_beside_the_network_it_belongs_to(trained: Path, tmp_path: Path) -> None:

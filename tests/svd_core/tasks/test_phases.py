@@ -5,17 +5,21 @@ import shutil
 from pathlib import Path
 
 import cv2
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_recipes import PHASE, PHASES, tiny_recipe
 
+from svd_core.encoders.text import PromptTooLong
+from svd_core.models.checkpoints import CheckpointError
+from svd_core.models.inflation import is_new
 from svd_core.models.video_autoencoder import VideoAutoencoder
-from svd_core.tasks.networks import load_unet
+from svd_core.tasks.networks import LORA_FILE, load_unet
+from svd_core.tasks.settings import TrainingRecipe
 from svd_core.training import loop, watching
 from svd_core.training import phase as one_phase
 from svd_core.training.execution import Execution
-from svd_core.training.phase import LORA_FILE
 from svd_core.training.phases import run_training
 
 
@@ -113,6 +117,29 @@ def test_interpolation_is_saved_as_a_plain_network_of_nine_channels(trained: Pat
     assert "mask_embedding" in load_file(tmp_path / "00-between" / "ema.safetensors")
 
 
+def test_new_layers_of_interpolation_have_their_own_learning_rate(trained: Path, tmp_path: Path) -> None:
+    """All of them, though the network is wrapped: at a rate of nothing more steps change none."""
+    found = []
+    for steps in (1, 3):
+        out = tmp_path / str(steps)
+        for kept in ("clips", "encoders", "00-images"):
+            shutil.copytree(trained / kept, out / kept)
+        phase = {
+            **PHASE,
+            "name": "between",
+            "task": "frame_interpolation",
+            "steps": steps,
+            "new_layers_lr_scale": 1e-12,
+        }
+        run_training(tiny_recipe(PHASES[0], phase), out, Execution())
+        found.append(load_file(out / "01-between" / "unet" / "diffusion_pytorch_model.safetensors"))
+    once, more = found
+    for name, value in once.items():
+        still = torch.allclose(value, more[name], rtol=0, atol=1e-9)
+        assert still or not is_new(name), name
+        assert not still or is_new(name) or not more[name].any() or "attn2.to_" in name, name
+
+
 @pytest.mark.parametrize(
     ("phase", "message"),
     [
@@ -157,11 +184,62 @@ def test_impossible_recipes_are_refused() -> None:
         ({"task": "images"}, "trains on single frames; frames is 3"),
         ({"objective": "epsilon", "zero_terminal_snr": True}, "zero_terminal_snr needs objective v"),
         ({"zero_terminal_snr": True}, "are of the discrete objectives"),
+        ({"task": "frame_interpolation", "trained": "lora"}, "trains all layers, with its mask's embedding; not lora"),
+        ({"seed": -1}, "greater than or equal to 0"),
     ):
         with pytest.raises(ValueError, match=message):
             tiny_recipe({**PHASES[1], **phase})
     with pytest.raises(ValueError, match="images come before videos"):
         tiny_recipe(PHASES[1], PHASES[0])
+    with pytest.raises(ValueError, match=r"phase lora trains low-rank weights, .* put it last"):
+        tiny_recipe(*PHASES, {**PHASES[2], "name": "more"})
+    with pytest.raises(ValueError, match="sigma_min 2 must be below sigma_max 1"):
+        tiny_recipe(PHASES[1], generation={"sigma_min": 2.0, "sigma_max": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("start", "changes", "message"),
+    [
+        ("02-image_to_video", {"conditioners": {"dim": 64}}, "cross_attention_dim is 32, .* encoders need 64"),
+        ("02-image_to_video", {"autoencoder": {"latent_channels": 8, "steps": 1}}, "out_channels is 4, .* need 8"),
+        ("", {}, "holds a LoRA, and nothing trains on from one"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused_before_anything_is_encoded(
+    start: str, changes: dict[str, object], message: str, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / "clips", tmp_path / "clips")
+    recipe = tiny_recipe(PHASES[2], start=str(trained / start), **changes)
+    with pytest.raises(CheckpointError, match=message):
+        run_training(recipe, tmp_path, Execution())
+    assert not (tmp_path / "records").exists()
+
+
+def test_a_caption_that_is_too_long_is_said_before_anything_is_encoded(trained: Path, tmp_path: Path) -> None:
+    for kept in ("clips", "encoders"):
+        shutil.copytree(trained / kept, tmp_path / kept)
+    table = tmp_path / "clips" / "zooms" / "clips.parquet"
+    clips = pl.read_parquet(table)
+    long = pl.when(pl.col("clip_id") == "camera_moves-00004").then(pl.lit("word " * 21)).otherwise("caption")
+    clips.with_columns(caption=long).write_parquet(table)
+    with pytest.raises(PromptTooLong, match="clip 'camera_moves-00004': prompt of 21 words"):
+        run_training(tiny_recipe(PHASES[1]), tmp_path, Execution())
+    assert not list((tmp_path / "records").glob("*/shards/*"))
+
+
+def test_data_and_phases_may_be_added_to_a_run(trained: Path, tmp_path: Path) -> None:
+    for kept in ("clips", "encoders", "records", "00-images", "01-videos", "02-image_to_video"):
+        shutil.copytree(trained / kept, tmp_path / kept)
+    shutil.copyfile(trained / "recipe.json", tmp_path / "recipe.json")
+    before = TrainingRecipe.model_validate_json((tmp_path / "recipe.json").read_text())
+    shorter = before.model_copy(update={"phases": {n: p for n, p in before.phases.items() if n != "lora"}})
+    (tmp_path / "recipe.json").write_text(shorter.model_dump_json())
+    zooms = {"render": "camera_moves", "move": "zoom", "count": 5, "frames": 4, "resolution": 16}
+    data = {"zooms": zooms, "still": {**zooms, "move": "static"}}
+    run_training(tiny_recipe(*PHASES[:3], {**PHASES[3], "data": "still"}, data=data), tmp_path, Execution())
+    assert (tmp_path / "03-lora" / LORA_FILE).is_file()
+    with pytest.raises(ValueError, match=r"began with other `data\.zooms`"):
+        run_training(tiny_recipe(*PHASES, data={"zooms": {**zooms, "count": 6}}), tmp_path, Execution())
 
 
 def test_sample_grids_are_drawn_and_change_nothing(

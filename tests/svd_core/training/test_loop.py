@@ -32,7 +32,7 @@ class Pointwise(nn.Module):
 
 def run(settings: VideoPretrainingSettings, clips: EncodedClips, out: Path, **options: Any) -> TrainingState:
     out.mkdir(exist_ok=True)
-    network = Pointwise()
+    network = options.pop("network", None) or Pointwise()
     state = TrainingState.start(network, lr=settings.lr, weight_decay=settings.weight_decay)
 
     def objective(called: nn.Module, batch: Batch) -> torch.Tensor:
@@ -152,7 +152,22 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_clips(
     run(video_settings.model_copy(update={"samples": 10}), clips, tmp_path)
     last_good = contents(tmp_path / "state")
     clips.latents[3] = math.nan
-    with pytest.raises(NonFiniteLoss, match=r"loss is nan after \d+ samples; clips of this batch: .*clip3"):
+    with pytest.raises(NonFiniteLoss, match=r"loss is nan, .* after \d+ samples; clips of this batch: .*clip3"):
         run(video_settings, clips, tmp_path, checkpoint_every_s=1e9)
     assert contents(tmp_path / "state") == last_good
     assert checkpoints(tmp_path / "state")
+
+
+@pytest.mark.parametrize("samples", [12, 60], ids=["in the last step", "on the way"])
+def test_a_gradient_that_is_not_finite_stops_too(
+    samples: int, latents: Path, video_settings: VideoPretrainingSettings, tmp_path: Path
+) -> None:
+    """The loss is finite, so that nothing but the weights would show it."""
+    clips = read_encoded(latents)
+    run(video_settings.model_copy(update={"samples": 10}), clips, tmp_path)
+    last_good = contents(tmp_path / "state")
+    steep = Pointwise()
+    steep.mix.weight.register_hook(lambda gradient: gradient * math.nan)
+    with pytest.raises(NonFiniteLoss, match=r"loss is \d.*, the gradient's norm nan after 10 samples; clips of this"):
+        run(video_settings.model_copy(update={"samples": samples}), clips, tmp_path, network=steep)
+    assert contents(tmp_path / "state") == last_good
