@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ablations.errors import AblateError
+from ablations.errors import AblateError, RunError
 
 MANIFEST = "manifest.json"
 
@@ -61,8 +61,12 @@ class Store:
         return (self.artifact(key) / MANIFEST).is_file()
 
     def manifest(self, key: str) -> dict[str, Any]:
-        """The manifest of a finished artifact."""
-        manifest: dict[str, Any] = read_json(self.artifact(key) / MANIFEST)
+        """The manifest of a finished artifact. Raises RunError if it is damaged."""
+        path = self.artifact(key) / MANIFEST
+        try:
+            manifest: dict[str, Any] = read_json(path)
+        except ValueError as error:
+            raise RunError(f"{path} is damaged ({error}); `ablate run` makes the artifact again") from error
         return manifest
 
     def work(self, key: str) -> Path:
@@ -86,7 +90,7 @@ class Store:
     def damage(self, key: str) -> str | None:
         """What is wrong with a finished artifact, or None if every file is as its manifest says."""
         try:
-            expected = self.manifest(key)["files"]
+            expected = read_json(self.artifact(key) / MANIFEST)["files"]
         except (ValueError, KeyError, OSError) as error:
             return f"{MANIFEST} cannot be read ({error})"
         found = dict(contents(self.artifact(key)))
@@ -122,8 +126,9 @@ class Store:
         try:
             yield number + 1
         finally:
-            for _, path in sorted(self._claims(key).items()):  # the own one, which is the highest, last
-                path.unlink(missing_ok=True)
+            for other, path in sorted(self._claims(key).items()):  # the own one last, a successor's never
+                if other <= number + 1:
+                    path.unlink(missing_ok=True)
 
     def claimed(self, key: str) -> bool:
         """Whether a living process works on the stage just now."""

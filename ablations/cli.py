@@ -28,7 +28,8 @@ def main() -> None:
     except Exception as error:
         from ablations.errors import AblateError
 
-        if not isinstance(error, AblateError):
+        unwritable = isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError)
+        if not isinstance(error, AblateError) and not unwritable:
             raise
         print(f"ablate: {error}", file=sys.stderr)
         sys.exit(2)

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from ablations.console import console
 from ablations.document import Document, validate
 from ablations.errors import AblateError
 from svd_core.settings import Keep
-
-console = Console(soft_wrap=True)
 
 
 def filter_table(folder: Path, keep: Path, out: Path) -> None:
@@ -26,7 +24,7 @@ def filter_table(folder: Path, keep: Path, out: Path) -> None:
     except ValueError as error:
         raise AblateError(str(error)) from error
     show_funnel(report)
-    console.print(f"subset: {out}", highlight=False)
+    console.print(f"subset: {out}")
 
 
 def show_funnel(report: dict[str, Any]) -> None:
@@ -53,7 +51,7 @@ def write_page(folder: Path, subset: Path | None, out: Path) -> None:
         raise AblateError(f"{subset} holds no funnel.json: it is no subset that `ablate filter` wrote")
     out.parent.mkdir(parents=True, exist_ok=True)
     inspect(folder, subset or folder / "subset", out)
-    console.print(f"page: {out}", highlight=False)
+    console.print(f"page: {out}")
 
 
 def clip_table(folder: Path) -> Path:

@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from ablations.document import Document, validate
-from ablations.errors import AblateError, nearest
+from ablations.errors import AblateError
 from ablations.spec import find
-from ablations.stages import STAGES
+from ablations.stages import STAGES, check_stages
 from svd_core.settings import Settings
 
 Word = Annotated[str, StringConstraints(pattern=r"^[^\s'\"\\$`]+$")]
@@ -29,6 +29,11 @@ class LocalCluster(Settings):
     cores: int = Field(0, ge=0)
     per_gpu: int = Field(8, ge=1)
     all_cores: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _stages_exist(self) -> Self:
+        check_stages(self.all_cores, list(STAGES))
+        return self
 
 
 class Resources(Settings):
@@ -92,9 +97,7 @@ class SlurmCluster(Settings):
 
     @model_validator(mode="after")
     def _stages_exist(self) -> Self:
-        for stage in (*self.stages, *self.inline):
-            if stage not in (known := [*STAGES, TRAIN]):
-                raise ValueError(f"unknown stage {stage!r}; {nearest(stage, known)}")
+        check_stages((*self.stages, *self.inline), [*STAGES, TRAIN])
         return self
 
     def resources(self, stage: str) -> Resources:

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 from pydantic import ValidationError
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ablations.console import console, tell
 from ablations.errors import AblateError
 from svd_core.curation.listing import SourceError, list_videos
 from svd_core.curation.units import check_weights, units
@@ -19,7 +19,6 @@ from svd_core.curation.videos import curate_videos, make_units, score_again
 from svd_core.encoders.weights import WeightsError
 from svd_core.settings import AnnotationSettings, VideoCurationSettings
 
-console = Console(soft_wrap=True)
 SHOWN = 10
 
 
@@ -133,10 +132,9 @@ def _tell(table: pl.DataFrame, out: Path) -> None:
     console.print(
         f"{clips.height} clips ({seconds:.1f} s) of {clips['source'].n_unique()} videos, "
         f"{table.height - clips.height} rejected; {out / 'clips.parquet'}",
-        highlight=False,
     )
     reasons = {str(source): str(error) for source, error in lost.select("source", "error").iter_rows()}
     for source, reason in list(reasons.items())[:SHOWN]:
-        console.print(f"  [yellow]no clips[/] of {source!r}: {reason}", highlight=False, markup=True)
+        tell("  no clips", "yellow", f" of {source!r}: {reason}")
     if len(reasons) > SHOWN:
         console.print(f"  and {len(reasons) - SHOWN} more; see column `error`")

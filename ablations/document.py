@@ -21,7 +21,8 @@ class Document:
     """
     One YAML file: `data` as plain Python values, and `error(place, message)` for complaints about a place in it.
 
-    A place is the path of keys and indices from the root, such as ("arms", "filtered", "subset.keep").
+    A place is the path of keys and indices from the root, such as ("arms", "filtered", "subset.keep"). `places` has
+    the line and column of each, counted from 0.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +32,7 @@ class Document:
         except (OSError, UnicodeDecodeError) as error:
             raise DocumentError(path, 1, 1, "", f"cannot be read as UTF-8 text: {error}") from error
         self.lines = self.text.splitlines()
-        self._places: dict[Place, tuple[int, int]] = {}
+        self.places: dict[Place, tuple[int, int]] = {}
         root = self._load()
         if not isinstance(root, CommentedMap):
             raise self.error((), f"expected a mapping of keys to values, found {kind_of(root)}")
@@ -51,8 +52,8 @@ class Document:
             raise DocumentError(
                 self.path, line, column, self._line(line), f"not valid YAML: {error.problem}"
             ) from error
-        except YAMLError as error:
-            raise DocumentError(self.path, 1, 1, "", f"not valid YAML: {error}") from error
+        except (YAMLError, ValueError, RecursionError) as error:  # a date or number that is none, nesting without end
+            raise DocumentError(self.path, 1, 1, "", f"not valid YAML: {str(error) or type(error).__name__}") from error
 
     def _word(self, line: int, column: int) -> str:
         return self._line(line)[column - 1 :].split(":")[0].strip()
@@ -66,14 +67,14 @@ class Document:
             plain: dict[str, Any] = {}
             for key, entry in value.items():
                 own = key in (value.lc.data or {})  # what `<<: *other` brings in stands at the mapping that asks for it
-                self._places[(*place, str(key))] = value.lc.key(key) if own else (value.lc.line, value.lc.col)
+                self.places[(*place, str(key))] = value.lc.key(key) if own else (value.lc.line, value.lc.col)
                 if not isinstance(key, str):
                     raise self.error((*place, str(key)), f"keys are text, found {kind_of(key)} {key!r}")
                 plain[key] = self._plain(entry, (*place, key))
             return plain
         if isinstance(value, CommentedSeq):
             for index in range(len(value)):
-                self._places[(*place, index)] = value.lc.item(index)
+                self.places[(*place, index)] = value.lc.item(index)
             return [self._plain(entry, (*place, index)) for index, entry in enumerate(value)]
         if isinstance(value, bool) or value is None:
             return value
@@ -84,9 +85,9 @@ class Document:
 
     def error(self, place: Place, message: str) -> DocumentError:
         """A complaint about the nearest thing in the file that encloses `place`."""
-        while place and place not in self._places:
+        while place and place not in self.places:
             place = place[:-1]
-        line, column = self._places.get(place, (0, 0))
+        line, column = self.places.get(place, (0, 0))
         return DocumentError(self.path, line + 1, column + 1, self._line(line + 1), message)
 
 
@@ -131,7 +132,7 @@ def complaint(model: type[BaseModel], location: Place, details: Mapping[str, Any
     found = details["input"]
     shown = kind_of(found) if isinstance(found, dict | list) else f"{kind_of(found)} {found!r}"
     expected = details["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    return f"{name}: {expected}; found {shown}"
+    return f"{name}: {expected}; found {shown}" if name else expected
 
 
 def fields_at(model: type[BaseModel], location: Place) -> list[str]:

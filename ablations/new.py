@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ablations.errors import AblateError
-from ablations.spec import available, load
+from ablations.spec import load, taken
 
 TEMPLATE = """\
 # An ablation of your own. `ablate plan {file}` says what it would cost, `ablate run {file}` runs it.
@@ -38,9 +38,9 @@ def write_new(name: str) -> Path:
     """
     if not NAME.fullmatch(name):
         raise AblateError(f"{name!r} cannot name a spec; use letters, digits, _ and -, the first no sign")
-    if name in available("specs"):
-        raise AblateError(f"{name!r} is a packaged spec, and its results would share a folder; choose another name")
     path = Path(f"{name}.yaml")
+    if whose := taken(path):
+        raise AblateError(f"{name!r} is {whose}, and their results would share a folder; choose another name")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(TEMPLATE.format(file=path))

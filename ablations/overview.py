@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.table import Table
 
 from ablations.artifacts import Store
+from ablations.console import console, tell
 from ablations.plan import plan
 from ablations.report.wording import MINUS
-from ablations.run import RESULTS, console, run_spec
+from ablations.run import RESULTS, run_spec
 from ablations.search.study import load as load_study
 from ablations.spec import Spec, available, load
 from ablations.status import duration
@@ -20,7 +21,7 @@ VERDICTS = "comparisons.csv"
 def run_all(scale: str, cluster: str) -> int:
     """Run every packaged spec, one after another: what they share is made once. Returns 1 if any failed."""
     status = max(run_spec(name, scale, cluster, None) for name in available("specs"))
-    console.print(f"overview: {write_overview()}", highlight=False)
+    console.print(f"overview: {write_overview()}")
     return status
 
 
@@ -35,9 +36,9 @@ def show_list(files: Sequence[str]) -> None:
     console.print(grid)
     console.print("cost: core time at scale laptop, of stages that are not in the store", style="dim")
     for name in available("studies"):
-        console.print(f"study [bold]{name}[/]: {load_study(name).file.question}", highlight=False)
+        tell(f"study {name}", "bold", f": {load_study(name).file.question}")
     for kind in ("recipes", "scales", "clusters"):
-        console.print(f"{kind}: {', '.join(available(kind))}", highlight=False)
+        console.print(f"{kind}: {', '.join(available(kind))}")
 
 
 def cost(spec: Spec) -> str:

@@ -1,6 +1,7 @@
 """A recipe: the full settings of every stage, before a scale and an arm override some of them."""
 
 import copy
+import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, Self, get_origin
 
@@ -116,16 +117,30 @@ def overrides(document: Document, at: Place, settings: Mapping[str, Any], recipe
     known = list(dotted_names(recipe_class(recipe.data), recipe.data))
     phases = [f"phases.{name}" for name in recipe.data.get("seeded", ())]
     seeded = (*phases, "sample") if is_task(recipe.data) else SEEDED
-    result = []
+    fixed = {f"{stage}.seed": "seeds" for stage in seeded} | {"score.metrics": "metrics"}
+    result: list[Override] = []
     for name, value in settings.items():
         place = (*at, name)
-        if name in {f"{stage}.seed" for stage in seeded}:
-            raise document.error(place, f"{name} is set by the spec's `seeds`; the same seed pairs the arms")
         meant = [each for each in known if fits(name.split("."), each.split("."))]
+        if "*" in name and not is_task(recipe.data):  # every stage there is: none is brought in
+            meant = [each for each in meant if each.partition(".")[0] in recipe.data]
         if not meant:
             raise document.error(place, f"unknown setting {name!r}; {nearest(name, known)}")
+        for each in meant:
+            for inner in (each, *(f"{each}.{key}" for key in (value if isinstance(value, dict) else ()))):
+                if inner in fixed:
+                    raise document.error(place, f"{inner} is set by the spec's `{fixed[inner]}`, for all arms alike")
+            for before in result:
+                if lost(before, each, name):
+                    raise document.error(place, f"this replaces {before.place[-1]!r} above it; say it in one place")
         result += [Override(each, value, document, place) for each in meant]
     return result
+
+
+def lost(before: Override, name: str, written: str) -> bool:
+    """Whether an override would be lost to a later `name`: an exact setting after `*` is meant to replace that."""
+    inside = before.name == name or before.name.startswith(f"{name}.")
+    return inside and ("*" in written or "*" not in str(before.place[-1]))
 
 
 def sizes(
@@ -190,7 +205,7 @@ def absolute(layer: Override, base: AnyRecipe) -> Override:
     for parent in parents:
         holder = holder.get(parent) if isinstance(holder, dict) else getattr(holder, parent, None)
     value = getattr(holder, leaf, None)
-    if not is_number(value) or not is_number(times) or times < 0:
+    if not is_number(value) or not is_number(times) or not 0 <= times < math.inf:
         message = f"times multiplies a number by a number, 0 or more; {layer.name} is {value!r}, times is {times!r}"
         raise layer.document.error((*layer.place, "times"), message)
     if isinstance(value, int):
@@ -206,7 +221,7 @@ def is_number(value: object) -> bool:
 def merged(document: Document, layers: list[Override]) -> tuple[dict[str, Any], dict[Place, tuple[Document, Place]]]:
     """The recipe's values with each override put in its place (whole, later ones last), and where each came from."""
     data = copy.deepcopy(document.data)
-    origins: dict[Place, tuple[Document, Place]] = {(): (document, ())}
+    origins: dict[Place, tuple[Document, Place]] = {place: (document, place) for place in ((), *document.places)}
     for override in layers:
         *parents, leaf = override.name.split(".")
         target = data
@@ -215,7 +230,10 @@ def merged(document: Document, layers: list[Override]) -> tuple[dict[str, Any], 
                 target[parent] = {}
             target = target[parent]
         target[leaf] = copy.deepcopy(override.value)
-        origins[(*parents, leaf)] = (override.document, override.place)
+        where: Place = tuple(override.name.split("."))
+        origins = {place: origin for place, origin in origins.items() if place[: len(where)] != where}
+        for length in range(1, len(where) + 1):  # what no longer holds around it is told here as well
+            origins[where[:length]] = (override.document, override.place)
     return data, origins
 
 

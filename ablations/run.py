@@ -1,6 +1,7 @@
 """The commands over one spec: run, plan, status, report."""
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -8,24 +9,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from ablations import launch
 from ablations.artifacts import Store, read_json, write_json
+from ablations.budget import shares
 from ablations.cluster import SlurmCluster, load_cluster
-from ablations.errors import AblateError, PlanError, nearest
+from ablations.console import console, tell
+from ablations.errors import AblateError, DocumentError, PlanError, RunError, nearest
 from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights, plan, source_digest
-from ablations.spec import Spec, load
-from ablations.status import LiveView, as_json, duration, standing, summary, table
+from ablations.spec import Spec, load, taken
+from ablations.status import LiveView, Row, as_json, duration, standing, summary, table
 
 if TYPE_CHECKING:
     from ablations.report.findings import Findings
     from ablations.search.study import Study
 
 RESULTS = Path("results")
-console = Console(soft_wrap=True)
 
 
 def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: bool = False) -> int:
@@ -42,12 +43,12 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
     check_weights(graph)
     store, outcome = Store(), Outcome()
     store.check_writable()
-    console.print(f"[bold]{spec.name}[/] at scale {spec.scale}: {spec.question}", highlight=False)
+    tell(spec.name, "bold", f" at scale {spec.scale}: {spec.question}")
     for line in changed_settings(spec, graph, store):
-        console.print(f"  changed since the last run: {line}", highlight=False)
+        console.print(f"  changed since the last run: {line}")
     launch.sweep(graph, store, outcome)
     for key, damage in outcome.rebuilt.items():
-        console.print(f"[yellow]damaged artifact discarded, it will be made again[/]: {key}: {damage}", highlight=False)
+        tell("damaged artifact discarded, it will be made again", "yellow", f": {key}: {damage}")
     remember(spec, graph, store)
     note_asked(spec, store, {"spec": name, "scale": scale, "cluster": cluster_name}, results_folder(spec, out))
     if isinstance(cluster, SlurmCluster):
@@ -56,9 +57,7 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
         return run_on_cluster(spec, graph, store, cluster, wait, console)
     missing = len(graph.nodes) - len(outcome.reused)
     expected = expected_seconds(spec, graph, store) / cluster.cores
-    console.print(
-        f"{missing} stages to run, {len(outcome.reused)} to reuse; about {duration(expected)}", highlight=False
-    )
+    console.print(f"{missing} stages to run, {len(outcome.reused)} to reuse; about {duration(expected)}")
     cores = 1 if spec.in_process else cluster.cores
     with LiveView(graph, store, spec.core_seconds, cores, console) as view:
         if spec.in_process:
@@ -68,26 +67,27 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
         view.finish()
     tell_failures(outcome)
     page = write_results(name, scale, out)
-    console.print(f"report: {page}", highlight=False)
+    console.print(f"report: {page}")
     return 1 if outcome.failed else 0
 
 
 def tell_failures(outcome: Outcome) -> None:
     """Say which stages failed, why, which log to read, and what could not start."""
     for key, (reason, log) in outcome.failed.items():
-        console.print(f"[red]failed[/] {key}: {reason}\n  log: {log}", highlight=False)
+        tell("failed", "red", f" {key}: {reason}\n  log: {log}")
     if outcome.blocked:
         stages = Counter(key.rpartition("-")[0] for key in outcome.blocked)
         words = ", ".join(f"{count} {stage}" for stage, count in stages.items())
-        console.print(f"[yellow]not started, for what they need is missing[/]: {words}", highlight=False)
+        tell("not started, for what they need is missing", "yellow", f": {words}")
     if outcome.failed:
         console.print("All finished stages are kept; the same command tries the failed ones again.")
 
 
 def expected_seconds(spec: Spec, graph: Graph, store: Store) -> float:
     """Core-seconds that the missing stages are expected to take, from the scale's measured costs."""
-    missing = (node.stage for key, node in graph.nodes.items() if not store.has(key))
-    return sum(spec.core_seconds.get(stage, 0.0) for stage in missing)
+    missing = [node for key, node in graph.nodes.items() if not store.has(key)]
+    work = zip(missing, shares(missing, graph), strict=True)
+    return sum(spec.core_seconds.get(node.stage, 0.0) * share for node, share in work)
 
 
 def show_plan(name: str, scale: str, cluster_name: str) -> None:
@@ -108,12 +108,12 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
         grid.add_row(
             stage, str(len(keys) - len(reuse)), str(len(reuse)), "unknown" if cost is None else f"{cost:g}", note
         )
-    console.print(f"[bold]{spec.name}[/] at scale {spec.scale}: {spec.question}", highlight=False)
+    tell(spec.name, "bold", f" at scale {spec.scale}: {spec.question}")
     console.print(grid)
     if spec.plan_only:
-        console.print(f"only to be planned: {spec.plan_only}", highlight=False)
+        console.print(f"only to be planned: {spec.plan_only}")
     for line in changed_settings(spec, graph, store):
-        console.print(f"changed since the last run: {line}", highlight=False)
+        console.print(f"changed since the last run: {line}")
     if isinstance(cluster, SlurmCluster):
         from ablations.budget import show_budget
 
@@ -124,7 +124,6 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
     console.print(
         f"{len(spec.arms)} arms × {len(spec.seeds)} seeds; about {duration(seconds)} of core time, "
         f"{duration(seconds / cluster.cores)} on {cluster.cores} cores",
-        highlight=False,
     )
     check_weights(graph)
 
@@ -132,9 +131,22 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
 def show_status(name: str | None, scale: str, as_json_text: bool, watch_s: float | None = None) -> None:
     """Print where each stage stands, of one spec or of all in the store; every `watch_s` seconds if given."""
     while True:
-        store = Store()
+        store, found = Store(), {}
         for each, at in [(name, scale)] if name else asked_for(store):
-            print_status(plan(load(each, at)), store, f"{Path(each).stem} at scale {Path(at).stem}", as_json_text)
+            title = f"{Path(each).stem} at scale {Path(at).stem}"
+            try:
+                found[title] = rows_of(plan(load(each, at)), store)
+            except DocumentError as error:
+                if name:
+                    raise
+                print(f"{title}: {error}", file=sys.stderr)  # a file that was moved; the others stand
+                continue
+            if not as_json_text:
+                console.print(table(found[title]))
+                console.print(summary(title, found[title]))
+        if as_json_text:
+            whole = {title: as_json(rows) for title, rows in found.items()}
+            print(json.dumps(next(iter(whole.values())) if name else whole, indent=1))
         if watch_s is None:
             return
         time.sleep(watch_s)
@@ -142,21 +154,16 @@ def show_status(name: str | None, scale: str, as_json_text: bool, watch_s: float
             console.clear()
 
 
-def print_status(graph: Graph, store: Store, title: str, as_json_text: bool) -> None:
-    """Print where each stage of a graph stands, beside SLURM's queue if the store was ever submitted from."""
+def rows_of(graph: Graph, store: Store) -> list[Row]:
+    """Where each stage of a graph stands, beside SLURM's queue if the store was ever submitted from."""
     rows = standing(graph, store)
-    notes: list[str] = []
     if (store.root / "slurm").exists():
         from ablations.slurm.standing import beside_queue
 
         rows, notes = beside_queue(rows, store)
-    if as_json_text:
-        print(json.dumps(as_json(rows), indent=1))
-    else:
-        console.print(table(rows))
-        console.print(summary(title, rows), highlight=False)
-    for note in notes:
-        print(note, file=sys.stderr)
+        for note in notes:
+            print(note, file=sys.stderr)
+    return rows
 
 
 def remember(spec: Spec, graph: Graph, store: Store) -> None:
@@ -202,13 +209,16 @@ def write_results(
     name: str, scale: str, out: Path | None, arms: tuple[str, ...] = (), metrics: tuple[str, ...] = ()
 ) -> Path:
     """Write the report from what the store holds; returns the page. `arms` and `metrics`: these only, if any."""
-    from ablations.report.build import write_report
+    from ablations.report.build import PAGE, write_report
 
     spec = load(name, scale)
     if out is None and (arms or metrics):
         raise AblateError("a report of some arms or metrics needs --out: it must not replace the whole one")
     folder = results_folder(spec, out)
-    page = write_report(found(spec, arms, metrics), folder)
+    findings = found(spec, arms, metrics)
+    if (folder / PAGE).exists() and all(run.missing for run in findings.result.runs):
+        raise RunError(f"no run of {spec.name} is scored in {Store().root}; the report in {folder} is left as it is")
+    page = write_report(findings, folder)
     if RESULTS in folder.parents:
         from ablations.overview import write_overview
 
@@ -219,12 +229,26 @@ def write_results(
 def results_folder(asked: "Spec | Study", out: Path | None) -> Path:
     """Where tables and plots go: `results/NAME`, at other scales than laptop `results/SCALE/NAME`.
 
-    Those of the smoke scale go to a folder of the store.
+    Those of the smoke scale go to a folder of the store. Raises PlanError where they cannot, or must not, be written.
     """
-    if out is not None:
-        return out
-    if asked.in_process:
+    if out is None and asked.in_process:
         return Store().folder("results") / f"{asked.name}-{asked.scale}"
+    if out is None and (whose := taken(asked.path)):
+        raise PlanError(f"{RESULTS / asked.name} is where {whose} has its results: rename {asked.path}, or give --out")
+    folder = out or default_folder(asked)
+    check_writable(folder)
+    return folder
+
+
+def check_writable(folder: Path) -> None:
+    """Raise PlanError unless a folder is there, or can be made, and can be written into."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise PlanError(f"{folder} cannot be written: {there} is {'read-only' if there.is_dir() else 'no folder'}")
+
+
+def default_folder(asked: "Spec | Study") -> Path:
+    """Where results go unless something else is said."""
     return RESULTS / ("" if asked.scale == "laptop" else asked.scale) / asked.name
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from ablations.artifacts import Store
+from ablations.console import console
 from ablations.errors import AblateError
 from bench.folder_score import Request, Scored, score_folders
 from bench.metrics.protocols import protocol_named
@@ -21,8 +21,6 @@ from bench.settings import ScoreSettings
 from bench.view_score import ViewScores, score_views
 from svd_core.data.processes import worker_pool
 from svd_core.encoders.weights import WeightsError
-
-console = Console(soft_wrap=True)
 
 
 def request(
@@ -105,7 +103,7 @@ def show(scored: Scored | ViewScores, out: Path, *, as_json: bool) -> None:
         print(scored.as_json())
         return
     console.print(table(scored))
-    console.print(f"written to {out}", highlight=False)
+    console.print(f"written to {out}")
 
 
 def table(scored: Scored | ViewScores) -> Table:
@@ -115,9 +113,7 @@ def table(scored: Scored | ViewScores) -> Table:
         value = f"{score.value:.6g}" if score.value is not None else f"none: {score.error}"
         stderr = f"{score.stderr:.2g}" if score.stderr is not None else ""
         reference = str(score.n_reference) if score.n_reference is not None else ""
-        grid.add_row(
-            escape(score.name), escape(value), stderr, str(score.n), reference, str(score.frames), str(score.resolution)
-        )
+        grid.add_row(score.name, value, stderr, str(score.n), reference, str(score.frames), str(score.resolution))
     return grid
 
 

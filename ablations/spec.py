@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
+from ablations.checks import check, check_alike, check_metrics, check_name
 from ablations.document import Document, Origins, validate
 from ablations.errors import AblateError, nearest
 from ablations.recipe import AnyRecipe, Override, absolute, build, is_task, merged, overrides, sizes
-from bench.settings import METRICS
+from ablations.stages import STAGES, check_stages
 from svd_core.settings import Settings
 
 HOME = Path(__file__).parent
@@ -36,8 +37,8 @@ class ScaleFile(Settings):
     The keys of a scale file: sizes and steps, the metrics that make sense at that size, and what stages cost there.
 
     `settings` are those of text-to-video, `tasks` those of the other tasks, or under a recipe's name of that one.
-    `core_seconds` is what one stage of each
-    kind took on the machine that made the committed results. `plan_only` says why a scale can be planned but not run.
+    `core_seconds` is what one stage of each kind took on the machine that made the committed results. `plan_only` says
+    why a scale can be planned but not run.
     """
 
     about: str
@@ -45,8 +46,14 @@ class ScaleFile(Settings):
     settings: dict[str, Any] = Field(default_factory=dict)
     tasks: dict[str, Any] = Field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
-    core_seconds: dict[str, float] = Field(default_factory=dict)
+    core_seconds: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     plan_only: str = ""
+
+    @field_validator("core_seconds")
+    @classmethod
+    def _stages_exist(cls, seconds: dict[str, float]) -> dict[str, float]:
+        check_stages(seconds, list(STAGES))
+        return seconds
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,15 @@ def find(kind: str, name: str, beside: Path | None = None) -> Path:
     return HOME / kind / f"{name}.yaml"
 
 
+def taken(path: Path) -> str | None:
+    """What else has results under the name of a user's own file: a packaged file, a scale, the benchmarks."""
+    if path.resolve().parent.parent == HOME.resolve():
+        return None
+    kinds = {"specs": "a packaged spec", "studies": "a packaged study", "scales": "a scale"}
+    found = [whose for kind, whose in kinds.items() if path.stem in available(kind)]
+    return found[0] if found else "the benchmarks" if path.stem == "performance" else None
+
+
 def load(name: str, scale: str = "laptop") -> Spec:
     """
     Read and check a spec (packaged name or path of a YAML file) at a scale.
@@ -100,17 +116,18 @@ def load(name: str, scale: str = "laptop") -> Spec:
     Raises DocumentError with file, line and column for anything that does not hold, before anything runs.
     """
     document = Document(find("specs", name))
+    check_name(document)
     file = validate(SpecFile, document.data, {(): (document, ())})
     try:
         recipe = Document(find("recipes", file.recipe, document.path.parent))
     except AblateError as error:
         raise document.error(("recipe",), str(error)) from error
     task = is_task(recipe.data)
-    check(file, document, paired=task)
+    check(file, document, recipe.data)
     scale_document = Document(find("scales", scale))
     scale_file = validate(ScaleFile, scale_document.data, {(): (scale_document, ())})
     if scale_file.metrics and not task:
-        check_metrics(scale_file.metrics, scale_document)
+        check_metrics(scale_file.metrics, scale_document, recipe.data)
         if file.primary not in scale_file.metrics:
             raise scale_document.error(
                 ("metrics",), f"leaves out {file.primary!r}, the primary metric of {document.path}"
@@ -120,6 +137,8 @@ def load(name: str, scale: str = "laptop") -> Spec:
     section = "tasks" if task else "settings"
     layers = sizes(scale_document, section, getattr(scale_file, section), recipe, available("recipes"))
     metrics = file.metrics if task else scale_file.metrics or file.metrics
+    arms = {arm: resolve(arm, file, document, recipe, layers, metrics) for arm in file.arms}
+    check_alike(arms, file.baseline, document)
     return Spec(
         name=document.path.stem,
         path=document.path,
@@ -135,42 +154,10 @@ def load(name: str, scale: str = "laptop") -> Spec:
         primary=file.primary,
         family=file.family,
         metrics=metrics,
-        arms={arm: resolve(arm, file, document, recipe, layers, metrics) for arm in file.arms},
+        arms=arms,
         overrides=file.arms,
         text=document.text,
     )
-
-
-def check(file: SpecFile, document: Document, *, paired: bool) -> None:
-    """What holds between the keys of a spec. `paired`: its runs are given a part of clips, and have true ones."""
-    if file.baseline not in file.arms:
-        raise document.error(("baseline",), f"unknown arm {file.baseline!r}; {nearest(file.baseline, list(file.arms))}")
-    for index, seed in enumerate(file.seeds):
-        if seed in file.seeds[:index]:
-            raise document.error(("seeds", index), f"seed {seed} stands twice; a repeated run is no new evidence")
-    others = [arm for arm in file.arms if arm != file.baseline]
-    for index, arm in enumerate(file.family or ()):
-        if arm not in others:
-            raise document.error(("family", index), f"unknown arm {arm!r}; {nearest(arm, others)}")
-        if arm in (file.family or ())[:index]:
-            raise document.error(("family", index), f"arm {arm!r} stands twice")
-    check_metrics(file.metrics, document, paired=paired)
-    if file.primary not in METRICS:
-        raise document.error(("primary",), f"unknown metric {file.primary!r}; {nearest(file.primary, list(METRICS))}")
-    if file.primary not in file.metrics:
-        raise document.error(("primary",), f"{file.primary!r} is not among `metrics`: {', '.join(file.metrics)}")
-
-
-def check_metrics(metrics: tuple[str, ...], document: Document, *, paired: bool = False) -> None:
-    """Every metric is known and named once."""
-    for index, metric in enumerate(metrics):
-        if metric not in METRICS:
-            raise document.error(("metrics", index), f"unknown metric {metric!r}; {nearest(metric, list(METRICS))}")
-        if METRICS[metric].paired and not paired:
-            reason = "compares clips with their true ones, which a run does not have: `ablate score` measures it"
-            raise document.error(("metrics", index), f"metric {metric!r} {reason}")
-        if metric in metrics[:index]:
-            raise document.error(("metrics", index), f"metric {metric!r} stands twice")
 
 
 def resolve(
@@ -186,6 +173,8 @@ def resolve(
         return merged(recipe, scale + layers)
 
     data, origins = values(arm)
+    if file.arms[arm]:
+        origins = {**origins, (): (document, ("arms", arm))}  # what holds between stages, and no longer does
     sample = (data.get("subset") or {}).get("sample")
     if isinstance(sample, dict) and isinstance(sample.get("match"), str):
         other, place = sample["match"], ("arms", arm, "subset.sample", "match")

@@ -6,9 +6,10 @@ code changes what it makes. Imports stand inside the functions so that planning 
 experiments are in `ablations.task_stages`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ablations.errors import nearest
 from ablations.recipe import Recipe
 from ablations.stage import Add, Inputs, Node, Stage, cores
 from ablations.task_stages import TASK_STAGES, reference_features_of
@@ -216,3 +217,10 @@ def segments(recipe: Recipe, samples: Sequence[int], add: Add) -> list[dict[str,
         parents = {role: rungs[-1][role] for role in ("subset", "curate", "corpus")}
         rungs[-1]["score_subset"] = add("score_subset", SubsetScoreSettings(), **parents)
     return rungs
+
+
+def check_stages(named: Iterable[str], known: list[str]) -> None:
+    """Raise ValueError for a stage that there is not."""
+    for stage in named:
+        if stage not in known:
+            raise ValueError(f"unknown stage {stage!r}; {nearest(stage, known)}")

@@ -188,7 +188,7 @@ class LiveView:
             self.live.update(self._view(running))
         elif now - self.beat > HEARTBEAT_S:
             for entry in running:
-                self.console.print(f"  … {entry.label}: {progress_text(entry)}", highlight=False)
+                self.console.print(f"  … {entry.label}: {progress_text(entry)}")
             self.beat = now
         self.drawn = now
 
@@ -208,11 +208,11 @@ class LiveView:
         return rows
 
     def _tell(self, entry: Row) -> None:
-        marks = {"running": "▸", "done": "[green]✓[/]", "failed": "[red]✗[/]"}
+        marks = {"running": ("▸", ""), "done": ("✓", "green"), "failed": ("✗", "red")}
         if entry.state == "running" and self.live:
             return
         words = f" in {duration(entry.spent_s)}" if entry.state == "done" else f": {entry.error}" if entry.error else ""
-        self.console.print(f"{marks[entry.state]} {entry.label}{words}", highlight=False)
+        self.console.print(Text.assemble(marks[entry.state], f" {entry.label}{words}"))
 
     def _view(self, running: list[Row]) -> Group:
         waiting = [node.stage for key, node in self.graph.nodes.items() if key not in self.done]

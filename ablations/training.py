@@ -8,8 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
+from ablations.console import console
 from ablations.document import Document, validate
 from ablations.errors import AblateError, nearest
 from ablations.recipe import is_task
@@ -20,8 +19,6 @@ from svd_core.tasks.settings import TrainingRecipe
 
 if TYPE_CHECKING:
     import torch
-
-console = Console(soft_wrap=True)
 
 
 def recipes() -> dict[str, Path]:
@@ -70,7 +67,7 @@ def train(name: str, out: Path, folders: list[str], start: str | None, curves: P
             ending.callback(written.close)
             tell = partial(_listener, then=written.follow)
         run_training(recipe, out, execution, tell)
-    console.print(f"{out}: trained; sample it with: ablate sample {out} --out FOLDER", highlight=False)
+    console.print(f"{out}: trained; sample it with: ablate sample {out} --out FOLDER")
 
 
 def submit(
@@ -103,7 +100,7 @@ def sample(run: Path, out: Path, prompt: str | None, images: list[Path], changes
     frames = clip.permute(0, 2, 3, 1).contiguous().numpy()
     write_h264(out / "clip.mp4", list(frames), round(loaded.generation.fps))
     _write_strip(out / "frames.png", frames)
-    console.print(f"{out / 'clip.mp4'}: {len(clip)} frames of {clip.shape[-1]}×{clip.shape[-2]}", highlight=False)
+    console.print(f"{out / 'clip.mp4'}: {len(clip)} frames of {clip.shape[-1]}×{clip.shape[-2]}")
 
 
 def export(run: Path, out: Path) -> None:
@@ -112,7 +109,7 @@ def export(run: Path, out: Path) -> None:
 
     with _mendable():
         write(run, out)
-    console.print(f"{out}: exported", highlight=False)
+    console.print(f"{out}: exported")
 
 
 def _read_images(paths: list[Path]) -> "torch.Tensor | None":
@@ -156,12 +153,12 @@ def _check_folders(recipe: TrainingRecipe) -> None:
 
 def _listener(name: str, then: Callable[[], None] = lambda: None) -> Progress:
     """Tell of a piece of work in lines: it may take minutes or weeks. then: what to do after each."""
-    console.print(name, highlight=False)
+    console.print(name)
 
     def tell(done: int, total: int, **figures: float) -> None:
         words = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
         if words or done == total:
-            console.print(f"  {done}/{total} {words}", highlight=False)
+            console.print(f"  {done}/{total} {words}")
         then()
 
     return tell

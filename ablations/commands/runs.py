@@ -51,7 +51,7 @@ def status(
     spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="Which (default: all in the store).")] = None,
     scale: Scale = "laptop",
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    watch: Annotated[float | None, typer.Option(help="Again every so many seconds.", metavar="SECONDS")] = None,
+    watch: Annotated[float | None, typer.Option(min=0.1, help="Again after so long.", metavar="SECONDS")] = None,
 ) -> None:
     """Show where each stage of an ablation stands, on a cluster with its jobs."""
     from ablations.run import show_status

@@ -45,7 +45,8 @@ def verdict(comparison: Comparison, metric: str, places: int) -> str:
         return f"{arm} against {baseline} is inconclusive: {difference.reason}."
     towards = "lower" if difference.mean < 0 else "higher"
     seen = f"{metric} {towards} by {number(abs(difference.mean), places)}"
-    evidence = f"(95 % interval {span(interval, places)}, {adjusted(comparison)}{pairs(comparison)})"
+    found = f"{percent(interval.level)} interval {span(interval, places)}"
+    evidence = f"({found}, {adjusted(comparison)}{pairs(comparison)})"
     if comparison.verdict == "descriptive":
         return f"{arm} against {baseline} is outside the family that the verdict covers: {seen} {evidence}."
     if comparison.verdict == "inconclusive":

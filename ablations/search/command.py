@@ -9,10 +9,11 @@ import optuna
 from ablations import launch
 from ablations.artifacts import Store
 from ablations.cluster import LocalCluster, SlurmCluster, load_cluster
-from ablations.errors import AblateError, RunError
+from ablations.console import console, tell
+from ablations.errors import AblateError, PlanError, RunError
 from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights
-from ablations.run import console, results_folder, run_spec
+from ablations.run import results_folder, run_spec
 from ablations.search.candidate import Candidate
 from ablations.search.controller import Controller
 from ablations.search.feasible import check_constraint
@@ -31,6 +32,8 @@ CHEAP = ("subset", "score_subset")
 def run_search(name: str, scale: str, cluster_name: str, trials: int | None, fork: bool, out: Path | None) -> int:
     """Run a study until its budget is spent, then retrain the winner and write the report. Returns the exit status."""
     study, store = load(name, scale), Store()
+    if study.plan_only:
+        raise PlanError(f"nothing runs at scale {study.scale}: {study.plan_only}")
     cluster = load_cluster(cluster_name)
     if study.by_preference:
         if trials or fork:
@@ -43,13 +46,13 @@ def run_search(name: str, scale: str, cluster_name: str, trials: int | None, for
         raise AblateError(f"another process runs the study {study.name!r} in {store.root}; a study has one controller")
     with store.claim(key):
         journal = open_journal(study, store, fork=fork)
-        console.print(f"[bold]{journal.study_name}[/] at scale {study.scale}: {study.file.question}", highlight=False)
-        console.print(f"journal: {journal_path(study, store)}", highlight=False)
+        tell(journal.study_name, "bold", f" at scale {study.scale}: {study.file.question}")
+        console.print(f"journal: {journal_path(study, store)}")
         folder = results_folder(study, out)
         make = maker(study, store, cluster, Names(name, scale, cluster_name, folder))
         make_shared(study, first, store, make)
         check_constraint(study, first, store)
-        say = partial(console.print, highlight=False, markup=False)
+        say = partial(console.print)
         Controller(study, journal, store, make, say).run(trials or study.file.trials)
         return conclude(study, journal, store, cluster_name, folder)
 
@@ -84,7 +87,7 @@ def make_shared(study: Study, first: Candidate, store: Store, make: Callable[[Gr
     graph, swept = first.part(list(shared), "all trials"), Outcome()
     launch.sweep(graph, store, swept)
     for key, damage in swept.rebuilt.items():
-        console.print(f"[yellow]damaged artifact discarded, it will be made again[/]: {key}: {damage}", highlight=False)
+        tell("damaged artifact discarded, it will be made again", "yellow", f": {key}: {damage}")
     outcome = make(graph)
     if outcome.failed:
         key, (reason, log) = next(iter(outcome.failed.items()))
@@ -102,8 +105,8 @@ def conclude(study: Study, journal: optuna.Study, store: Store, cluster_name: st
         status = run_spec(str(final), study.scale, cluster_name, folder / "winner", wait=True)
     page = write_search_report(study, journal, store, folder, final)
     if found is None:
-        console.print("[red]nothing was found[/]: no trial met the constraint and has a value", highlight=False)
-    console.print(f"report: {page}", highlight=False)
+        tell("nothing was found", "red", ": no trial met the constraint and has a value")
+    console.print(f"report: {page}")
     return status
 
 
@@ -119,10 +122,10 @@ def run_by_preference(study: Study, store: Store, cluster_name: str, folder: Pat
     for rated in ratings:
         if rated.lacking:
             at = "" if study.scale == "laptop" else f" --scale {study.scale}"
-            console.print(f"{rated.lacking}: ablate vote {rated.axis.spec}{at}", highlight=False)
+            console.print(f"{rated.lacking}: ablate vote {rated.axis.spec}{at}")
     point = preferred(study, ratings)
     final = write_final_spec(study, point, "what raters preferred", folder) if point else None
     status = run_spec(str(final), study.scale, cluster_name, folder / "winner", wait=True) if final else 0
     page = write_preference_report(study, store, ratings, folder, final)
-    console.print(f"report: {page}", highlight=False)
+    console.print(f"report: {page}")
     return status

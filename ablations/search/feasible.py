@@ -1,7 +1,7 @@
 """Whether any point of a study can meet its constraint, told before anything is trained."""
 
-from itertools import islice, product
-from math import ceil, floor
+from itertools import product
+from math import ceil, floor, prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MOST_CORNERS = 1024
+"""Spaces of more are not checked beforehand: each trial is, before it trains."""
 
 
 def check_constraint(study: Study, first: Candidate, store: Store) -> None:
@@ -27,8 +28,10 @@ def check_constraint(study: Study, first: Candidate, store: Store) -> None:
     Drop shares and bounds on scores are monotone: a corner keeps the most, another the least. Says nothing where other
     settings than the filter are varied, for what those keep is only known once they ran.
     """
-    bounds = study.file.kept_share
-    if bounds is None or not all(name.startswith("subset.keep.") for name in study.file.parameters):
+    bounds, space = study.file.kept_share, study.file.parameters
+    if bounds is None or not all(name.startswith("subset.keep.") for name in space):
+        return
+    if prod(len(parameter.ends) for parameter in space.values()) > MOST_CORNERS:
         return
     curate = next(node["curate"].key for node in first.rungs[0].values())
     clips = read_clips(store.artifact(curate) / "clips.parquet")
@@ -46,9 +49,9 @@ def by_share(entry: tuple[float, Point]) -> float:
 
 
 def corners(study: Study) -> list[Point]:
-    """Every combination of the parameters' ends, or the first thousand."""
+    """Every combination of the parameters' ends."""
     space = study.file.parameters
-    combinations = islice(product(*(parameter.ends for parameter in space.values())), MOST_CORNERS)
+    combinations = product(*(parameter.ends for parameter in space.values()))
     return [dict(zip(space, values, strict=True)) for values in combinations]
 
 

@@ -64,7 +64,7 @@ class Rated:
 
 def write_axis(study: Study, parameter: str, folder: Path) -> Axis:
     """Write the ablation of one parameter's levels as a spec file into `folder`."""
-    short = parameter.removeprefix("subset.keep.").partition(".")[0]
+    short = parameter.removeprefix("subset.keep.").replace(".", "_")
     arms = {arm_name(parameter, level): level for level in study.file.parameters[parameter].values}
     incumbent = study.file.incumbent
     baseline = next(arm for arm, level in arms.items() if level == incumbent[parameter])

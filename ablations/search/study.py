@@ -15,14 +15,16 @@ A study file: what is varied, what is wanted, what must hold, and how much may b
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ablations.checks import check_name, why_not
 from ablations.document import Document, validate
 from ablations.errors import AblateError, nearest
 from ablations.recipe import Override, Recipe, build, merged, overrides, sizes
-from ablations.search.parameters import Parameter
+from ablations.search.parameters import Parameter, is_whole
 from ablations.spec import ScaleFile, available, find
 from bench.settings import METRICS, SUBSET_METRICS, Direction
 from svd_core.settings import Settings
@@ -100,6 +102,7 @@ class Study:
     scale: str
     in_process: bool
     core_seconds: dict[str, float]
+    plan_only: str
     base: Document
     layers: list[Override]
 
@@ -109,7 +112,7 @@ class Study:
         metrics = [name for name in self.file.objectives if name in METRICS]
         if metrics:
             data["score"] = {**data.get("score", {}), "metrics": metrics}
-        recipe = build(data, origins)
+        recipe = build(data, {**origins, (): (self.document, (key,))})
         if not isinstance(recipe, Recipe):
             raise self.document.error(("recipe",), "studies search recipes of text-to-video only, so far")
         return recipe
@@ -131,6 +134,11 @@ class Study:
                 f"with these rungs pretrain_videos.samples must be a multiple of {whole}, such as {better}",
             )
         return tuple(training.samples // share for share in shares)
+
+    @property
+    def path(self) -> Path:
+        """The study's file."""
+        return self.document.path
 
     @property
     def recipe_name(self) -> str:
@@ -161,6 +169,7 @@ def load(name: str, scale: str = "laptop") -> Study:
     Raises DocumentError with file, line and column for anything that does not hold, before anything runs.
     """
     document = Document(find("studies", name))
+    check_name(document)
     file = validate(StudyFile, document.data, {(): (document, ())})
     scale_document = Document(find("scales", scale))
     scale_file = validate(ScaleFile, scale_document.data, {(): (scale_document, ())})
@@ -175,28 +184,44 @@ def load(name: str, scale: str = "laptop") -> Study:
         scale=scale_document.path.stem,
         in_process=scale_file.in_process,
         core_seconds=scale_file.core_seconds,
+        plan_only=scale_file.plan_only,
         base=base,
         layers=sizes(scale_document, "settings", scale_file.settings, base, available("recipes")),
     )
-    overrides(document, ("parameters",), file.parameters, base)  # for its complaints about unknown names
+    overrides(document, ("parameters",), dict.fromkeys(file.parameters), base)  # for its complaints about names
+    check_parameters(file, document)
     if PREFERENCE in file.objectives or file.rater is not None:
         check_preference(file, document)
     else:
-        check_objectives(file, document)
+        check_objectives(file, document, base.data)
     check_incumbent(file, document)
     check_ends(study)
-    check_final(file, document)
+    check_final(study)
     _ = study.rungs
     return study
 
 
-def check_objectives(file: StudyFile, document: Document) -> None:
+def check_parameters(file: StudyFile, document: Document) -> None:
+    """Each is one setting that trials may differ in; whole numbers have whole steps."""
+    for name, parameter in file.parameters.items():
+        if "*" in name:
+            raise document.error(("parameters", name), "a parameter is one setting: name each by itself")
+        if name.startswith("pretrain_videos.samples"):
+            raise document.error(("parameters", name), "all trials train for equally many samples, as the scale says")
+        numbers = (parameter.low, parameter.high, parameter.step)
+        if is_whole(name) and not all(number is None or number.is_integer() for number in numbers):
+            raise document.error(("parameters", name), f"{name} is a whole number: low, high and step must be whole")
+
+
+def check_objectives(file: StudyFile, document: Document, base: Mapping[str, Any]) -> None:
     """Every objective is one that a stage yields; a pruner and a winner need one to go by."""
     for index, name in enumerate(file.objectives):
         if name not in DIRECTIONS:
             raise document.error(("objectives", index), f"no stage yields {name!r}; {nearest(name, list(DIRECTIONS))}")
         if name in file.objectives[:index]:
             raise document.error(("objectives", index), f"objective {name!r} stands twice")
+        if name in METRICS and (reason := why_not(name, base)):
+            raise document.error(("objectives", index), f"no stage yields {name!r}: it {reason}")
     if file.pruner and len(file.objectives) > 1:
         raise document.error(("pruner",), "a pruner ranks trials by one objective; leave it out, or name one objective")
     if file.pruner and file.objectives[0] in SUBSET_METRICS:
@@ -241,12 +266,20 @@ def check_ends(study: Study) -> None:
             study.recipe({**study.file.incumbent, name: value})
 
 
-def check_final(file: StudyFile, document: Document) -> None:
-    """The winner is judged on seeds that chose nothing, by a metric of trained runs."""
+def check_final(study: Study) -> None:
+    """The winner is judged on seeds and reference clips that chose nothing, by a metric of trained runs."""
+    file, document = study.file, study.document
+    for name, seeds in (("seeds", file.seeds), ("final", file.final.seeds if file.final else ())):
+        if len(set(seeds)) < len(seeds):
+            raise document.error((name,), f"a seed stands twice in {list(seeds)}; a repeated run is no new evidence")
     if file.final is None:
         return
     primary = file.final.primary or file.objectives[0]
     if primary not in METRICS:
         raise document.error(("final",), f"{primary!r} is no metric of trained runs; retraining needs one as `primary`")
+    if reason := why_not(primary, study.base.data):
+        raise document.error(("final", "primary"), f"metric {primary!r} {reason}")
     if both := sorted(set(file.final.seeds) & set(file.seeds)):
         raise document.error(("final", "seeds"), f"seeds {both} also chose the winner; take fresh ones")
+    if file.final.reference_seed == study.recipe(file.incumbent, "incumbent").reference.seed:
+        raise document.error(("final", "reference_seed"), "that reference also chose the winner; take another seed")

@@ -39,7 +39,7 @@ def run_on_cluster(spec: Spec, graph: Graph, store: Store, cluster: SlurmCluster
         return 0
     if not done.stages and not done.in_flight:
         write_results(asked.spec, asked.scale, asked.out)
-    console.print(f"report: {asked.out / 'report.html'}", highlight=False)
+    console.print(f"report: {asked.out / 'report.html'}")
     return 0 if all(store.has(key) for key in graph.nodes) else 1
 
 
@@ -80,13 +80,13 @@ def make_on_cluster(
 def tell(done: Submission, console: Console) -> None:
     """Say what a call submitted."""
     if done.in_flight:
-        console.print(f"{done.in_flight} stages were on their way already", highlight=False)
+        console.print(f"{done.in_flight} stages were on their way already")
     if done.stages:
         what = ", ".join(f"{count} {stage}" for stage, count in done.stages.items())
         jobs, arrays = sum(done.stages.values()), len(done.job_ids) - 1
-        console.print(f"submitted {jobs} jobs in {arrays} arrays, and a report: {what}", highlight=False)
+        console.print(f"submitted {jobs} jobs in {arrays} arrays, and a report: {what}")
     elif done.job_ids:
-        console.print("submitted a report on what others' jobs make", highlight=False)
+        console.print("submitted a report on what others' jobs make")
     console.print("`ablate status` shows where they stand; the same command again submits only what is missing")
 
 
@@ -130,9 +130,9 @@ def cancel(name: str, scale: str, arms: Collection[str], console: Console) -> No
         ids += flight.reports(asked.spec, asked.scale)
     for start in range(0, len(ids), 500):
         ask("scancel", *ids[start : start + 500])
-    console.print(f"{len(ids)} jobs cancelled; what they did is kept", highlight=False)
+    console.print(f"{len(ids)} jobs cancelled; what they did is kept")
     if kept:
-        console.print(f"{len(kept)} left, for others wait for them", highlight=False)
+        console.print(f"{len(kept)} left, for others wait for them")
 
 
 def ancestors(store: Store, keys: Iterable[str]) -> set[str]:
@@ -180,7 +180,7 @@ def logs(name: str, scale: str, stage: str | None, arms: Collection[str], consol
             print("\n".join(path.read_text(errors="replace").splitlines()[-LINES:]))
             shown += 1
     if not shown:
-        console.print(f"no logs of that; all are below {store.root / 'slurm'}", highlight=False)
+        console.print(f"no logs of that; all are below {store.root / 'slurm'}")
 
 
 def log_of(store: Store, key: str) -> Path | None:

@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from ablations.artifacts import Store
 from ablations.cluster import SlurmCluster, load_cluster
+from ablations.console import console
 from ablations.errors import PlanError
 from ablations.slurm.launch import Batch, Names, alone, keep
 from ablations.slurm.orders import Orders, home
-
-console = Console(soft_wrap=True)
 
 
 def slurm_cluster(name: str) -> SlurmCluster:
@@ -33,7 +30,7 @@ def submit_commands(
     store, names = Store(), Names(str(out.absolute()), "", cluster_name, out)
     with alone(store) as flight:
         if ids := flight.jobs_for(kind, names.spec, names.scale):
-            console.print(f"on its way already: job {', '.join(ids)}", highlight=False)
+            console.print(f"on its way already: job {', '.join(ids)}")
             return
         batch, after = Batch(store, cluster, names), None
         orders = [orders_for(batch, kind, commands) for commands in arrays if commands]
@@ -41,8 +38,8 @@ def submit_commands(
         with batch.whole():
             for each in orders:
                 after = f"afterany:{batch.send(each, after)}"
-    console.print(f"submitted as job {', '.join(batch.job_ids.values())}; scancel takes it back", highlight=False)
-    console.print(f"logs: {home(store, orders[0].name)}; the same command again continues", highlight=False)
+    console.print(f"submitted as job {', '.join(batch.job_ids.values())}; scancel takes it back")
+    console.print(f"logs: {home(store, orders[0].name)}; the same command again continues")
 
 
 def orders_for(batch: Batch, kind: str, commands: Sequence[list[str]]) -> Orders:

@@ -127,3 +127,4 @@ def test_a_lease_ends_by_the_file_servers_clock(tmp_path):
         assert not store.outnumbered("submission", 5)
         write_json(folder / "submission.6.json", {"host": "elsewhere", "pid": 1, "started": 2, "job": None})
         assert store.outnumbered("submission", 5)
+    assert store.claimed("submission"), "a successor's claim outlives its predecessor's end"

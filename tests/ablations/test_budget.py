@@ -7,7 +7,8 @@ from ablations.budget import check_cap, estimate
 from ablations.cluster import Resources, SlurmCluster
 from ablations.errors import PlanError
 from ablations.plan import plan
-from ablations.spec import load
+from ablations.run import expected_seconds
+from ablations.spec import HOME, load
 
 GPU = Resources(gpus=1)
 
@@ -20,6 +21,22 @@ def cluster(**keys):
 @pytest.fixture(scope="module")
 def spec():
     return load("data_curation", "smoke")
+
+
+def test_an_arm_that_does_more_costs_more(tmp_path):
+    (tmp_path / "long.yaml").write_text(
+        (HOME / "specs" / "data_curation.yaml")
+        .read_text()
+        .replace("  filtered:  ", "  long: {pretrain_videos.samples: {times: 100}}\n  filtered:  ")
+    )
+    usual, longer = load("data_curation"), load(str(tmp_path / "long.yaml"))
+    hours = []
+    for spec in (usual, longer):
+        costs = {cost.stage: cost for cost in estimate(spec.core_seconds, plan(spec), Store(tmp_path), cluster())}
+        hours.append(costs["pretrain_videos"].gpu_hours)
+    assert hours[1] == pytest.approx(hours[0] * (9 + 3 * 100) / 9)
+    seconds = [expected_seconds(spec, plan(spec), Store(tmp_path)) for spec in (usual, longer)]
+    assert seconds[1] - seconds[0] > 3 * 99 * usual.core_seconds["pretrain_videos"]
 
 
 def test_the_scales_seconds_serve_where_nothing_better_does(tmp_path):
@@ -40,12 +57,21 @@ def test_unknown_stays_unknown(spec, tmp_path):
 def test_measured_throughput_comes_before_all_else(spec, tmp_path):
     store, graph = Store(tmp_path), plan(spec)
     (images,) = (node for node in graph.nodes.values() if node.stage == "pretrain_images")
-    for number, seconds in enumerate((10.0, 90.0, 20.0)):  # half as many samples as the plan's
-        settings = {**images.settings, "samples": images.settings["samples"] // 2}
-        folder = store.folder("artifacts") / f"pretrain_images-{number}"
+
+    def made(key, node, seconds=0.0, **changes):
+        folder = store.folder("artifacts") / key
         folder.mkdir()
-        facts = {"settings": settings, "parents": {}, "fingerprint": str(number), "accelerator_seconds": seconds}
-        write_json(folder / "manifest.json", facts)
+        facts = {"stage": node.stage, "settings": {**node.settings, **changes}, "parents": dict(node.parents)}
+        write_json(folder / "manifest.json", {**facts, "accelerator_seconds": seconds})
+
+    for key in graph.closure([images.key]) - {images.key}:
+        made(key, graph.nodes[key])
+    half = images.settings["samples"] // 2
+    for number, seconds in enumerate((10.0, 90.0, 20.0)):
+        made(f"pretrain_images-{number}", images, seconds, samples=half)
+    small = {**images.settings["network"], "block_out_channels": [8, 8]}
+    for number in range(4):  # of another size: they say nothing
+        made(f"pretrain_images-small-{number}", images, 0.001, network=small)
     one = SlurmCluster(about="test", scheduler="slurm", stages={"pretrain_images": GPU}, tflops=1.0)
     (cost,) = estimate(spec.core_seconds, graph, store, one)
     assert cost.gpu_hours == pytest.approx(2 * 20.0 / 3600)

@@ -3,12 +3,13 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 
 from bench.features import features
 from bench.metrics.frechet import frechet_distance
 from bench.reference import reference_features
-from bench.score import score
+from bench.score import Texts, mean_of, measure, score
 from bench.settings import ReferenceFeaturesSettings, ScoreSettings
 from svd_core.encoders.toy_clip import train_toy_clip
 from svd_core.encoders.weights import fetch
@@ -121,3 +122,20 @@ def test_too_short_videos_leave_the_other_metrics_standing(toy_clip, tmp_path):
     assert scores["fvd"]["value"] is None
     assert "at least 9 frames, got 8" in scores["fvd"]["error"]
     assert scores["dynamic_degree"]["value"] == 0
+
+
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, OSError])
+def test_what_may_go_well_another_time_is_no_score(kind, monkeypatch):
+    """A null with a reason would be kept as the run's score for ever."""
+
+    def fail(*_):
+        raise kind("not now")
+
+    monkeypatch.setattr("bench.score.of_each_clip", fail)
+    with pytest.raises(kind, match="not now"):
+        measure("dynamic_degree", np.zeros((2, 3, 3, 8, 8), np.uint8), Texts([], [], None), {}, None, {})
+
+
+def test_a_clip_without_a_finite_value_leaves_no_mean():
+    found = mean_of(np.array([1.0, np.inf, np.nan]))
+    assert (found.value, found.error) == (None, "2 of 3 clips have no finite value, first clip 1")

@@ -54,7 +54,7 @@ def test_sentence_of_an_arm_that_is_worse() -> None:
 def test_sentence_of_an_inconclusive_arm_says_what_could_have_been_seen() -> None:
     found = compare({"base": BASE, "arm": {0: 9.0, 1: 12.5, 2: 10.0}, "other": BASE}, "base", "lower")["arm"]
     sentence = verdict(found, "FVD", 1)
-    assert sentence.startswith("arm against base is inconclusive: FVD lower by 0.5 (95 % interval from ")
+    assert sentence.startswith("arm against base is inconclusive: FVD lower by 0.5 (97.5 % interval from ")
     assert " lower to " in sentence
     assert "Holm-adjusted for 2 arms, 3 paired seeds" in sentence
     assert f"a true difference of {found.detectable:.1f} is found four times in five" in sentence

@@ -1,0 +1,169 @@
+"""What must hold of a spec so that its arms can be compared, and its results go where only they belong."""
+
+import json
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from ablations import cli
+from ablations.artifacts import Store
+from ablations.cli import app
+from ablations.errors import AblateError, DocumentError, PlanError, RunError
+from ablations.plan import plan
+from ablations.run import note_asked, results_folder, show_status, write_results
+from ablations.search.command import run_search
+from ablations.spec import load
+from ablations.status import standing
+
+SPEC = """\
+question: What matters?
+recipe: text_to_video
+seeds: [0]
+baseline: a
+arms:
+  a: {}
+  b: {pretrain_videos.lr: 2.0e-3}
+primary: fvd
+metrics: [fvd]
+"""
+TASK = SPEC.replace("text_to_video", "image_to_video").replace("pretrain_videos.lr: 2.0e-3", "phases.videos.lr: 2.0e-3")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_spec(text, name="mine.yaml"):
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write_spec
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("reference.seed: 7", "7:3: its reference differs from that of 'a'"),
+        ("sample.clips: 8", r"7:3: its sample\.clips differs from that of 'a'"),
+        ("score_encoder.steps: 9", "7:3: its score_encoder differs"),
+        ("pretrain_videos.lr: {times: 1.0}", "7:3: the same settings as 'a': there is nothing to compare"),
+        ("sample: {seed: 7}", r"7:7: sample\.seed is set by the spec's `seeds`"),
+        ("'*.seed': 3", r"7:7: .*\.seed is set by the spec's `seeds`"),
+        ("score.metrics: [fvd]", r"7:7: score\.metrics is set by the spec's `metrics`"),
+        ("subset.keep.motion.drop_lowest: 0.5, subset: {}", "this replaces 'subset.keep.motion.drop_lowest' above it"),
+        ("pretrain_videos.lr: 2.0e-3, '*.lr': 1.0e-4", "this replaces 'pretrain_videos.lr' above it"),
+        ("pretrain_videos.lr: {times: .nan}", "times multiplies a number by a number, 0 or more"),
+        ("pretrain_videos.samples: {times: .inf}", "times multiplies a number by a number, 0 or more"),
+        ("pretrain_videos.lr: .inf", "7:7: pretrain_videos.lr: should be a finite number"),
+        ("pretrain_videos.batch_size: 7", "7:7: .*7"),
+        ("finetune_subset.keep: {}", "7:3: finetune_subset needs finetune"),
+        ("pretrain_videos.lr: 2024-13-45", "not valid YAML: month must be in 1..12"),
+    ],
+)
+def test_arms_that_cannot_be_compared_or_mean_nothing_are_refused(write, settings, words):
+    with pytest.raises(DocumentError, match=rf"mine\.yaml:.*{words}"):
+        load(write(SPEC.replace("pretrain_videos.lr: 2.0e-3", settings)))
+
+
+def test_an_exact_setting_after_a_wildcard_replaces_it(write):
+    text = SPEC.replace("pretrain_videos.lr: 2.0e-3", "'*.precision': bfloat16, sample.precision: float32")
+    arm = load(write(text)).arms["b"]
+    assert (arm.pretrain_videos.precision, arm.sample.precision, arm.finetune) == ("bfloat16", "float32", None)
+
+
+@pytest.mark.parametrize(("metric", "words"), [("toy_clip_score", "with their prompts"), ("tsed", "needs cameras")])
+def test_metrics_that_runs_of_a_task_cannot_have_are_refused(write, metric, words):
+    with pytest.raises(DocumentError, match=rf"9:11: metric '{metric}' .*{words}"):
+        load(write(TASK.replace("fvd", metric)))
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("core_seconds: {curate: -1}", "greater than or equal to 0; found a whole number -1"),
+        ("core_seconds: {curate: .nan}", "finite number"),
+        ("core_seconds: {curat: 1}", "unknown stage 'curat'; did you mean 'curate'?"),
+    ],
+)
+def test_scales_without_sense_are_refused(write, key, words):
+    scale = write(f"about: mine\n{key}\n", "small.yaml")
+    with pytest.raises(DocumentError, match=rf"small\.yaml:2:.*{words}"):
+        load("data_curation", scale)
+
+
+@pytest.mark.parametrize("name", ["...yaml", "-x.yaml", "a b.yaml"])
+def test_a_file_is_named_as_a_folder_can_be(write, name):
+    with pytest.raises(DocumentError, match=r"the file's name, .* names its results"):
+        load(write(SPEC, name))
+
+
+@pytest.mark.parametrize("name", ["data_curation", "kept_clips", "node", "performance"])
+def test_results_of_others_are_not_replaced(write, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = load(write(SPEC, f"{name}.yaml"))
+    with pytest.raises(PlanError, match=rf"results/{name} is where .* rename .*{name}\.yaml, or give --out"):
+        results_folder(spec, None)
+    assert results_folder(spec, tmp_path / "other") == tmp_path / "other"
+    assert results_folder(load("data_curation"), None).name == "data_curation"
+
+
+def test_results_that_could_not_be_written_are_refused_before_anything_runs(write, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(PlanError, match=r"cannot be written: .*file is no folder"):
+            results_folder(load(write(SPEC)), out)
+
+
+def test_a_report_is_not_replaced_by_one_of_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("ABLATE_STORE", str(tmp_path / "store"))
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "report.html").write_text("better")
+    with pytest.raises(RunError, match=r"no run of data_curation is scored in .*; the report in .* is left as it is"):
+        write_results("data_curation", "smoke", tmp_path / "results")
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["report.html"]
+
+
+def test_a_scale_that_is_only_planned_is_not_searched(tmp_path, monkeypatch):
+    monkeypatch.setenv("ABLATE_STORE", str(tmp_path / "store"))
+    with pytest.raises(AblateError, match="nothing runs at scale paper"):
+        run_search("kept_clips", "paper", "local", None, False, tmp_path / "out")
+    assert not (tmp_path / "store").exists()
+
+
+def test_brackets_in_a_question_are_words(write, tmp_path, monkeypatch):
+    """They were taken for markup, which swallowed some and failed at others."""
+    monkeypatch.setenv("ABLATE_STORE", str(tmp_path / "store"))
+    path = write(SPEC.replace("What matters?", '"Is [i3d] better than [/data/x] or [/]?"'))
+    done = CliRunner().invoke(app, ["plan", path])
+    assert "Is [i3d] better than [/data/x] or [/]?" in done.output, done.output
+
+
+def test_status_of_all_is_one_document_and_outlives_a_moved_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ABLATE_STORE", str(tmp_path / "store"))
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(SPEC)
+    for name in ("data_curation", "filter_motion", str(mine)):
+        note_asked(load(name, "smoke"), Store(), {"spec": name, "scale": "smoke"}, tmp_path)
+    mine.unlink()
+    show_status(None, "smoke", as_json_text=True)
+    said = capsys.readouterr()
+    assert set(json.loads(said.out)) == {"data_curation at scale smoke", "filter_motion at scale smoke"}
+    assert "mine at scale smoke: " in said.err
+
+
+def test_a_damaged_manifest_is_said(tmp_path, monkeypatch):
+    graph = plan(load("data_curation", "smoke"))
+    folder = Store(tmp_path).folder("artifacts") / next(iter(graph.nodes))
+    folder.mkdir()
+    (folder / "manifest.json").write_text('{"stage": ')
+    with pytest.raises(RunError, match=r"manifest.json is damaged .* `ablate run` makes the artifact again"):
+        standing(graph, Store(tmp_path))
+
+
+def test_a_folder_that_may_not_be_written_is_said_without_a_traceback(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(sys, "argv", ["ablate", "list"])
+    monkeypatch.setattr(cli, "app", lambda: (tmp_path / "file" / "x").open("x"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "Not a directory" in capsys.readouterr().err
