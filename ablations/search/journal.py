@@ -105,13 +105,22 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def drop_half_line(path: Path) -> None:
-    """A machine that lost power may leave the last line of the journal half written: nothing was told then."""
-    if path.exists():
-        data = path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            with path.open("r+b") as file:
-                file.truncate(whole)
+    """A machine that lost power may leave the last line of the journal half written: nothing was told then.
+
+    Raises AblateError for a line that is no JSON anywhere else.
+    """
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+    for number, line in enumerate(data[:whole].splitlines(), 1):
+        try:
+            json.loads(line)
+        except ValueError as error:
+            raise AblateError(f"{path}:{number}: no line of a journal ({error}); take it out to go on") from error
 
 
 def counted(trials: list[FrozenTrial]) -> list[FrozenTrial]:

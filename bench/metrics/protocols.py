@@ -24,7 +24,7 @@ class Protocol:
     How clips are taken from videos in time (`frames` … `start_generated`), and how their frames are resized.
 
     Every `stride`-th frame of a video counts; `clips_per_video` clips of `frames` frames (0: all that do not overlap)
-    are taken from its start, its centre, or a place drawn from the file's name. `crop` is done before anything else:
+    are taken from its start, its centre, or a place drawn from the file's content. `crop` is done before anything else:
     frames are resized to its height with antialiasing, and the centre of its width is kept. `fit` then says how frames
     reach I3D's 224 x 224: "stretch" (bilinear, half-pixel centres, no antialiasing), "stretch-tf1" (bilinear as
     TensorFlow 1 did, without half-pixel centres) or "centre-crop" (shorter side to 224, then the centre).

@@ -5,6 +5,7 @@ import pytest
 from optuna.trial import TrialState
 from worlds import ALIGNMENT, MOTION, SUBSETS, TRAINED
 
+from ablations.errors import AblateError
 from ablations.search import controller
 from ablations.search.journal import ChangedStudy, counted, journal_path, open_journal
 from ablations.search.winner import finished, front, winner
@@ -202,3 +203,15 @@ def test_a_change_of_words_or_budget_is_no_change(play):
         len(counted(play(TRAINED.replace("Which two", "What").replace("trials: 12", "trials: 6")).run().get_trials()))
         == 6
     )
+
+
+def test_a_journal_with_a_line_that_is_none_is_refused_naming_it(play):
+    game = play(SUBSETS)
+    game.run()
+    path = journal_path(game.study, game.store)
+    whole = path.read_bytes()
+    path.write_bytes(b"scribble\n" + whole)
+    with pytest.raises(AblateError, match=rf"{path.name}:1: no line of a journal .* take it out to go on"):
+        open_journal(game.study, game.store)
+    path.write_bytes(whole)
+    assert counted(open_journal(game.study, game.store).get_trials())
