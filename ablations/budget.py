@@ -1,7 +1,8 @@
 """What a plan would cost on a cluster: GPU-hours by stage, from measured times, else from counted FLOPs."""
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import median
@@ -12,8 +13,9 @@ from rich.table import Table
 
 from ablations.artifacts import MANIFEST, Store
 from ablations.cluster import SlurmCluster
-from ablations.errors import PlanError
-from ablations.plan import Graph
+from ablations.errors import PlanError, RunError
+from ablations.plan import Graph, usual
+from ablations.recipe import AnyRecipe
 from ablations.spec import Spec
 from ablations.stage import Node
 
@@ -30,18 +32,20 @@ class Cost:
     source: str
 
 
-def estimate(seconds: Mapping[str, float], graph: Graph, store: Store, cluster: SlurmCluster) -> list[Cost]:
+def estimate(
+    seconds: Mapping[str, float], base: AnyRecipe, graph: Graph, store: Store, cluster: SlurmCluster
+) -> list[Cost]:
     """
     Expected GPU-hours by kind of stage, for the stages that are missing. Kinds without GPUs cost none.
 
-    `seconds` are the scale's core-seconds by kind of stage.
+    `seconds` are the scale's core-seconds by kind of stage, for a run of `base`.
     """
-    costs = []
+    costs, prices = [], Prices(seconds, base)
     for stage in dict.fromkeys(node.stage for node in graph.nodes.values()):
         missing = [node for key, node in graph.nodes.items() if node.stage == stage and not store.has(key)]
         gpus = cluster.resources(stage).all_gpus
         if missing and gpus:
-            costs.append(cost_of(stage, missing, gpus, seconds, graph, store, cluster))
+            costs.append(cost_of(stage, missing, gpus, prices, graph, store, cluster))
     return costs
 
 
@@ -49,7 +53,7 @@ def cost_of(
     stage: str,
     missing: list[Node],
     gpus: int,
-    seconds: Mapping[str, float],
+    prices: "Prices",
     graph: Graph,
     store: Store,
     cluster: SlurmCluster,
@@ -60,8 +64,8 @@ def cost_of(
     if all(size in rates for size in sizes):
         work = sum(units(node.key, graph_facts(graph)) * rates[size] for node, size in zip(missing, sizes, strict=True))
         return Cost(stage, len(missing), work / SECONDS_PER_HOUR, "measured in this store")
-    if stage in seconds:
-        hours = sum(shares(missing, graph)) * seconds[stage] * gpus / SECONDS_PER_HOUR
+    if stage in prices.seconds:
+        hours = prices.total(missing, graph) * gpus / SECONDS_PER_HOUR
         return Cost(stage, len(missing), hours, "the scale's core-seconds")
     if cluster.tflops is not None:
         from ablations.flops import counted
@@ -117,44 +121,56 @@ def units(key: str, facts_of: FactsOf) -> float:
     return 1.0
 
 
-def shares(nodes: Sequence[Node], graph: Graph) -> list[float]:
-    """The work of each stage as a multiple of the first run's stage of that kind; 1 where that cannot be told."""
-    facts_of, usual = graph_facts(graph), dict[str, float]()
-    for key in graph.closure(next(iter(graph.runs.values()), {}).values()):
-        stage = graph.nodes[key].stage
-        usual[stage] = max(usual.get(stage, 0.0), units(key, facts_of))
-    alike = (node.stage not in UNLIKE and bool(usual.get(node.stage)) for node in nodes)
-    return [units(n.key, facts_of) / usual[n.stage] if yes else 1.0 for n, yes in zip(nodes, alike, strict=True)]
+class Prices:
+    """Core-seconds of stages: the scale's for a run of `base`, times how much more work a stage is than there."""
+
+    def __init__(self, seconds: Mapping[str, float], base: AnyRecipe) -> None:
+        self.seconds = seconds
+        self.usual: dict[tuple[str, str], float] = {}
+        graph = usual(base)
+        for key, node in graph.nodes.items():
+            place = node.stage, size_of(key, graph_facts(graph))
+            self.usual[place] = max(self.usual.get(place, 0.0), units(key, graph_facts(graph)))
+
+    def of(self, node: Node, graph: Graph) -> float:
+        """Of a stage whose kind has a price. Other sizes than the usual one count as much work as that."""
+        facts_of = graph_facts(graph)
+        alike = 0.0 if node.stage in UNLIKE else self.usual.get((node.stage, size_of(node.key, facts_of)), 0.0)
+        return self.seconds[node.stage] * (units(node.key, facts_of) / alike if alike else 1.0)
+
+    def total(self, nodes: Iterable[Node], graph: Graph) -> float:
+        """Of all these stages whose kinds have a price."""
+        return sum(self.of(node, graph) for node in nodes if node.stage in self.seconds)
 
 
-SIZES = ("network", "frames", "resolution", "patch", "channels", "precision", "steps")
+SIZES = ("network", "frames", "resolution", "patch", "channels", "precision", "steps", "encoder", "metrics")
 
 
 def size_of(key: str, facts_of: FactsOf) -> str:
     """What a unit of a stage's work costs by: sizes of the stage and of all it is made from, as text to compare."""
     found: dict[str, Any] = {}
-    queue = [key]
+    queue, seen = [key], {key}
     while queue:
         stage, settings, parents = facts_of(queue.pop())
         found |= {f"{stage}.{name}": settings[name] for name in SIZES if name in settings}
-        queue += parents.values()
+        queue += [parent for parent in parents.values() if parent not in seen]
+        seen |= {*parents.values()}
     return json.dumps(found, sort_keys=True)
 
 
 def gpu_rates(stage: str, store: Store) -> dict[str, float]:
-    """Median GPU-seconds that a unit of a stage's work took, by its size, in artifacts that were made on GPUs."""
+    """Median GPU-seconds that a unit of a stage's work took, by its size, in artifacts that were made on GPUs.
+
+    Artifacts are passed over whose own size cannot be told, since what they were made from is gone or damaged.
+    """
     rates: dict[str, list[float]] = {}
     facts_of = artifact_facts(store)
     for path in (store.root / "artifacts").glob(f"{stage}-*/{MANIFEST}"):
         key = path.parent.name
-        if (taken := store.manifest(key).get("accelerator_seconds")) and ancestors_present(key, facts_of, store):
-            rates.setdefault(size_of(key, facts_of), []).append(taken / units(key, facts_of))
+        with contextlib.suppress(OSError, RunError):
+            if taken := store.manifest(key).get("accelerator_seconds"):
+                rates.setdefault(size_of(key, facts_of), []).append(taken / units(key, facts_of))
     return {size: median(found) for size, found in rates.items()}
-
-
-def ancestors_present(key: str, facts_of: FactsOf, store: Store) -> bool:
-    """Whether all that an artifact was made from is still there to tell its size."""
-    return all(store.has(parent) and ancestors_present(parent, facts_of, store) for parent in facts_of(key)[2].values())
 
 
 def check_cap(costs: Sequence[Cost], cluster: SlurmCluster) -> None:
@@ -170,7 +186,7 @@ def check_cap(costs: Sequence[Cost], cluster: SlurmCluster) -> None:
 
 def show_budget(spec: Spec, graph: Graph, store: Store, cluster: SlurmCluster, console: Console) -> None:
     """Print the GPU-hours that a run is expected to take, by stage, and refuse a plan over the cluster's cap."""
-    costs = estimate(spec.core_seconds, graph, store, cluster)
+    costs = estimate(spec.core_seconds, spec.base, graph, store, cluster)
     grid = Table("stage", "jobs", "GPU-hours", "known from", box=None, header_style="bold", pad_edge=False)
     for cost in costs:
         hours = "unknown" if cost.gpu_hours is None else f"{cost.gpu_hours:,.3g}"

@@ -59,11 +59,19 @@ def why_not(metric: str, recipe: Mapping[str, Any]) -> str | None:
     if not is_task(recipe):
         truth = "compares clips with their true ones, which a run does not have: `ablate score` measures it"
         return truth if METRICS[metric].paired else None
-    if metric in TEXT_METRICS:
+    if metric == "toy_clip_score":
+        return "needs the small encoder, which runs of this recipe do not train"
+    if metric in TEXT_METRICS and last_task(recipe) != "text_to_video":
         return "compares clips with their prompts, and runs of this recipe are given none"
     if metric in VIEW_METRICS and (recipe.get("reference") or {}).get("render") != "orbits":
         return "needs cameras, which only orbits have (reference: {render: orbits})"
     return None
+
+
+def last_task(recipe: Mapping[str, Any]) -> object:
+    """The task of a recipe's last phase, whose clips are scored."""
+    phases = recipe["phases"]
+    return phases.get((recipe.get("order") or list(phases))[-1], {}).get("task")
 
 
 def check_alike(arms: Mapping[str, AnyRecipe], baseline: str, document: Document) -> None:

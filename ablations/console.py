@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
-console = Console(soft_wrap=True, markup=False, highlight=False)
+console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
 def tell(words: str, style: str, rest: str = "") -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from ablations.artifacts import Store
+from ablations.budget import Prices
 from ablations.console import console, tell
 from ablations.plan import plan
 from ablations.report.wording import MINUS
@@ -44,10 +45,11 @@ def show_list(files: Sequence[str]) -> None:
 def cost(spec: Spec) -> str:
     """Core time of what is missing; unknown if the scale has no measured cost of a stage."""
     store = Store()
-    missing = [node.stage for key, node in plan(spec).nodes.items() if not store.has(key)]
-    if not set(missing) <= spec.core_seconds.keys():
+    graph = plan(spec)
+    missing = [node for key, node in graph.nodes.items() if not store.has(key)]
+    if not {node.stage for node in missing} <= spec.core_seconds.keys():
         return "unknown"
-    return duration(sum(spec.core_seconds[stage] for stage in missing)) if missing else "nothing"
+    return duration(Prices(spec.core_seconds, spec.base).total(missing, graph)) if missing else "nothing"
 
 
 def primary_rows(folder: Path) -> list[dict[str, str]]:

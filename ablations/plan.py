@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.errors import PlanError
+from ablations.recipe import AnyRecipe
 from ablations.spec import Spec
 from ablations.stage import Node
 from ablations.stages import STAGES, experiment
@@ -98,6 +99,15 @@ def plan(spec: Spec) -> Graph:
         recipe = spec.arms[arm].with_seed(seed)
         roles = task_experiment(recipe, graph.add) if isinstance(recipe, TaskRecipe) else experiment(recipe, graph.add)
         graph.runs[arm, seed] = {role: node.key for role, node in roles.items()}
+    return graph
+
+
+def usual(recipe: AnyRecipe) -> Graph:
+    """The stages of one run of a recipe as it is: what an arm's are compared with in size."""
+    graph = Graph()
+    add = graph.add
+    roles = task_experiment(recipe, add) if isinstance(recipe, TaskRecipe) else experiment(recipe, add)
+    graph.runs["", 0] = {role: node.key for role, node in roles.items()}
     return graph
 
 

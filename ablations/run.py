@@ -13,10 +13,10 @@ from rich.table import Table
 
 from ablations import launch
 from ablations.artifacts import Store, read_json, write_json
-from ablations.budget import shares
+from ablations.budget import Prices
 from ablations.cluster import SlurmCluster, load_cluster
 from ablations.console import console, tell
-from ablations.errors import AblateError, DocumentError, PlanError, RunError, nearest
+from ablations.errors import AblateError, PlanError, RunError, nearest
 from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights, plan, source_digest
 from ablations.spec import Spec, load, taken
@@ -38,7 +38,7 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
     spec = load(name, scale)
     if spec.plan_only:
         raise PlanError(f"nothing runs at scale {spec.scale}: {spec.plan_only}")
-    cluster = load_cluster(cluster_name)
+    cluster, folder = load_cluster(cluster_name), results_folder(spec, out)
     graph = plan(spec)
     check_weights(graph)
     store, outcome = Store(), Outcome()
@@ -50,11 +50,11 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
     for key, damage in outcome.rebuilt.items():
         tell("damaged artifact discarded, it will be made again", "yellow", f": {key}: {damage}")
     remember(spec, graph, store)
-    note_asked(spec, store, {"spec": name, "scale": scale, "cluster": cluster_name}, results_folder(spec, out))
+    note_asked(spec, store, {"spec": name, "scale": scale, "cluster": cluster_name}, folder)
     if isinstance(cluster, SlurmCluster):
         from ablations.slurm.commands import run_on_cluster
 
-        return run_on_cluster(spec, graph, store, cluster, wait, console)
+        return run_on_cluster(spec, graph, store, cluster, wait)
     missing = len(graph.nodes) - len(outcome.reused)
     expected = expected_seconds(spec, graph, store) / cluster.cores
     console.print(f"{missing} stages to run, {len(outcome.reused)} to reuse; about {duration(expected)}")
@@ -66,8 +66,10 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
             launch.LocalLaunch(graph, store, cluster, spec.core_seconds, outcome).run(view)
         view.finish()
     tell_failures(outcome)
-    page = write_results(name, scale, out)
-    console.print(f"report: {page}")
+    try:
+        console.print(f"report: {write_results(name, scale, out)}")
+    except RunError as error:  # nothing at all was scored
+        console.print(str(error))
     return 1 if outcome.failed else 0
 
 
@@ -85,9 +87,8 @@ def tell_failures(outcome: Outcome) -> None:
 
 def expected_seconds(spec: Spec, graph: Graph, store: Store) -> float:
     """Core-seconds that the missing stages are expected to take, from the scale's measured costs."""
-    missing = [node for key, node in graph.nodes.items() if not store.has(key)]
-    work = zip(missing, shares(missing, graph), strict=True)
-    return sum(spec.core_seconds.get(node.stage, 0.0) * share for node, share in work)
+    missing = (node for key, node in graph.nodes.items() if not store.has(key))
+    return Prices(spec.core_seconds, spec.base).total(missing, graph)
 
 
 def show_plan(name: str, scale: str, cluster_name: str) -> None:
@@ -136,7 +137,7 @@ def show_status(name: str | None, scale: str, as_json_text: bool, watch_s: float
             title = f"{Path(each).stem} at scale {Path(at).stem}"
             try:
                 found[title] = rows_of(plan(load(each, at)), store)
-            except DocumentError as error:
+            except AblateError as error:
                 if name:
                     raise
                 print(f"{title}: {error}", file=sys.stderr)  # a file that was moved; the others stand
@@ -209,14 +210,14 @@ def write_results(
     name: str, scale: str, out: Path | None, arms: tuple[str, ...] = (), metrics: tuple[str, ...] = ()
 ) -> Path:
     """Write the report from what the store holds; returns the page. `arms` and `metrics`: these only, if any."""
-    from ablations.report.build import PAGE, write_report
+    from ablations.report.build import write_report
 
     spec = load(name, scale)
     if out is None and (arms or metrics):
         raise AblateError("a report of some arms or metrics needs --out: it must not replace the whole one")
     folder = results_folder(spec, out)
     findings = found(spec, arms, metrics)
-    if (folder / PAGE).exists() and all(run.missing for run in findings.result.runs):
+    if all(run.missing for run in findings.result.runs) and has_scores(folder):
         raise RunError(f"no run of {spec.name} is scored in {Store().root}; the report in {folder} is left as it is")
     page = write_report(findings, folder)
     if RESULTS in folder.parents:
@@ -224,6 +225,12 @@ def write_results(
 
         write_overview()
     return page
+
+
+def has_scores(folder: Path) -> bool:
+    """Whether the report in a folder is of at least one run that was scored."""
+    told = read_json(folder / "summary.json", missing={})
+    return bool(told) and told["missing"] < len(told["arms"]) * len(told["seeds"])
 
 
 def results_folder(asked: "Spec | Study", out: Path | None) -> Path:

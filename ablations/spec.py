@@ -58,7 +58,7 @@ class ScaleFile(Settings):
 
 @dataclass(frozen=True)
 class Spec:
-    """A spec at one scale, every run of it resolved to a full recipe."""
+    """A spec at one scale, every run of it resolved to a full recipe; `base` is recipe and scale without any arm."""
 
     name: str
     path: Path
@@ -75,6 +75,7 @@ class Spec:
     family: tuple[str, ...] | None
     metrics: tuple[str, ...]
     arms: dict[str, AnyRecipe]
+    base: AnyRecipe
     overrides: dict[str, dict[str, Any]]
     text: str
 
@@ -137,7 +138,8 @@ def load(name: str, scale: str = "laptop") -> Spec:
     section = "tasks" if task else "settings"
     layers = sizes(scale_document, section, getattr(scale_file, section), recipe, available("recipes"))
     metrics = file.metrics if task else scale_file.metrics or file.metrics
-    arms = {arm: resolve(arm, file, document, recipe, layers, metrics) for arm in file.arms}
+    base = build(*merged(recipe, layers))  # told at recipe or scale what is wrong there, not at an arm
+    arms = {arm: resolve(arm, file, document, recipe, layers, metrics, base) for arm in file.arms}
     check_alike(arms, file.baseline, document)
     return Spec(
         name=document.path.stem,
@@ -155,22 +157,26 @@ def load(name: str, scale: str = "laptop") -> Spec:
         family=file.family,
         metrics=metrics,
         arms=arms,
+        base=base,
         overrides=file.arms,
         text=document.text,
     )
 
 
 def resolve(
-    arm: str, file: SpecFile, document: Document, recipe: Document, scale: list[Override], metrics: tuple[str, ...]
+    arm: str,
+    file: SpecFile,
+    document: Document,
+    recipe: Document,
+    scale: list[Override],
+    metrics: tuple[str, ...],
+    base: AnyRecipe,
 ) -> AnyRecipe:
     """The full recipe of one arm: recipe, then scale, then the arm's own overrides."""
 
     def values(name: str) -> tuple[dict[str, Any], Origins]:
         layers = overrides(document, ("arms", name), file.arms[name], recipe)
-        if any(isinstance(layer.value, dict) and "times" in layer.value for layer in layers):
-            base = build(*merged(recipe, scale))
-            layers = [absolute(layer, base) for layer in layers]
-        return merged(recipe, scale + layers)
+        return merged(recipe, scale + [absolute(layer, base) for layer in layers])
 
     data, origins = values(arm)
     if file.arms[arm]:

@@ -129,9 +129,9 @@ def measure(
             return toy_agreement(videos, texts.prompts, texts.toy_clip)
         found = mean_of(of_each_clip(name, videos, texts, truth))
         return replace(found, weights=weights.verify(encoder) if encoder else None)
-    except torch.OutOfMemoryError:
-        raise
     except (ValueError, KeyError, RuntimeError, ImportError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):  # of a GPU, of the CPU
+            raise
         return Measured(error=f"{type(error).__name__}: {error}")
 
 

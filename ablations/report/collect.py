@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from ablations.artifacts import Store, read_json
+from ablations.budget import Prices
 from ablations.job import PACKAGES, code_revision, machine, versions
 from ablations.plan import Graph
 from ablations.recipe import Recipe
@@ -54,7 +55,7 @@ def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
         reference=present(store, shared(graph, "reference")),
         costs=costs(graph, times),
         ballots=ballots(spec, graph, store),
-        planned_seconds=sum(spec.core_seconds.get(node.stage, 0.0) for node in graph.nodes.values()) or None,
+        planned_seconds=Prices(spec.core_seconds, spec.base).total(graph.nodes.values(), graph) or None,
         gpu_hours=sum(each.accelerator_seconds for each in times.values()) / 3600,
         planned_gpu_hours=asked.get("gpu_hours"),
     )

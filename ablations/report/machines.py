@@ -5,6 +5,9 @@ from typing import Any
 
 from ablations.plan import Graph
 
+ON_GPUS = ("pretrain_images", "pretrain_videos", "finetune", "train_phase", "sample", "sample_held_out", "score")
+"""Stages whose results depend on where they ran; others draw and filter, the same everywhere."""
+
 
 def unlike_machines(graph: Graph, manifests: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     """
@@ -17,7 +20,7 @@ def unlike_machines(graph: Graph, manifests: Mapping[str, Mapping[str, Any]]) ->
     paired: dict[tuple[str, int], dict[str, str]] = {}
     for (arm, seed), roles in graph.runs.items():
         for role, key in roles.items():
-            if key in makers:
+            if key in makers and key.rpartition("-")[0] in ON_GPUS:
                 paired.setdefault((role, seed), {})[arm] = makers[key]
     unlike = {role: found for (role, _), found in paired.items() if len(set(found.values())) > 1}
     if not unlike:

@@ -1,13 +1,13 @@
 """`ablate search`: the shared stages, the trials, the winner's retraining, and the report."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import optuna
 
 from ablations import launch
 from ablations.artifacts import Store
+from ablations.budget import estimate
 from ablations.cluster import LocalCluster, SlurmCluster, load_cluster
 from ablations.console import console, tell
 from ablations.errors import AblateError, PlanError, RunError
@@ -34,11 +34,11 @@ def run_search(name: str, scale: str, cluster_name: str, trials: int | None, for
     study, store = load(name, scale), Store()
     if study.plan_only:
         raise PlanError(f"nothing runs at scale {study.scale}: {study.plan_only}")
-    cluster = load_cluster(cluster_name)
+    cluster, folder = load_cluster(cluster_name), results_folder(study, out)
     if study.by_preference:
         if trials or fork:
             raise AblateError("a study by preference tries every level once: it has no --trials and no --fork")
-        return run_by_preference(study, store, cluster_name, results_folder(study, out))
+        return run_by_preference(study, store, cluster_name, folder)
     first = Candidate.of(study, study.file.incumbent)
     check_weights(first.part(first.keys(-1), "incumbent"))
     key = f"study-{study.name}-{study.scale}"
@@ -48,12 +48,10 @@ def run_search(name: str, scale: str, cluster_name: str, trials: int | None, for
         journal = open_journal(study, store, fork=fork)
         tell(journal.study_name, "bold", f" at scale {study.scale}: {study.file.question}")
         console.print(f"journal: {journal_path(study, store)}")
-        folder = results_folder(study, out)
         make = maker(study, store, cluster, Names(name, scale, cluster_name, folder))
         make_shared(study, first, store, make)
         check_constraint(study, first, store)
-        say = partial(console.print)
-        Controller(study, journal, store, make, say).run(trials or study.file.trials)
+        Controller(study, journal, store, make, console.print).run(trials or study.file.trials)
         return conclude(study, journal, store, cluster_name, folder)
 
 
@@ -67,7 +65,8 @@ def maker(study: Study, store: Store, cluster: LocalCluster | SlurmCluster, name
         if in_process or all(stage in CHEAP for stage in missing):
             launch.run_here(graph, store, outcome, lambda: None)
         elif isinstance(cluster, SlurmCluster):
-            outcome = make_on_cluster(graph, store, cluster, names, study.core_seconds, console)
+            costs = estimate(study.core_seconds, study.recipe(study.file.incumbent, "incumbent"), graph, store, cluster)
+            outcome = make_on_cluster(graph, store, cluster, names, costs)
         else:
             with LiveView(graph, store, study.core_seconds, cluster.cores, console) as view:
                 launch.LocalLaunch(graph, store, cluster, study.core_seconds, outcome).run(view)

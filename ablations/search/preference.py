@@ -64,7 +64,9 @@ class Rated:
 
 def write_axis(study: Study, parameter: str, folder: Path) -> Axis:
     """Write the ablation of one parameter's levels as a spec file into `folder`."""
-    short = parameter.removeprefix("subset.keep.").replace(".", "_")
+    short, others = axis_name(parameter), [name for name in study.file.parameters if name != parameter]
+    if short in map(axis_name, others):
+        short = parameter.removeprefix("subset.keep.").replace(".", "_")
     arms = {arm_name(parameter, level): level for level in study.file.parameters[parameter].values}
     incumbent = study.file.incumbent
     baseline = next(arm for arm, level in arms.items() if level == incumbent[parameter])
@@ -80,6 +82,11 @@ def write_axis(study: Study, parameter: str, folder: Path) -> Axis:
         metrics=(primary, *ScoreSettings().metrics, *rater),
     )
     return Axis(parameter, arms, baseline, path)
+
+
+def axis_name(parameter: str) -> str:
+    """What a parameter's ablation is called by: the filter's axis, or the stage."""
+    return parameter.removeprefix("subset.keep.").partition(".")[0]
 
 
 def arm_name(parameter: str, level: Value) -> str:

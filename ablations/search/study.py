@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 from ablations.checks import check_name, why_not
 from ablations.document import Document, validate
 from ablations.errors import AblateError, nearest
-from ablations.recipe import Override, Recipe, build, merged, overrides, sizes
+from ablations.recipe import Override, Recipe, build, is_task, merged, overrides, sizes
 from ablations.search.parameters import Parameter, is_whole
 from ablations.spec import ScaleFile, available, find
 from bench.settings import METRICS, SUBSET_METRICS, Direction
@@ -113,8 +113,7 @@ class Study:
         if metrics:
             data["score"] = {**data.get("score", {}), "metrics": metrics}
         recipe = build(data, {**origins, (): (self.document, (key,))})
-        if not isinstance(recipe, Recipe):
-            raise self.document.error(("recipe",), "studies search recipes of text-to-video only, so far")
+        assert isinstance(recipe, Recipe)  # noqa: S101  (load refuses others)
         return recipe
 
     @cached_property
@@ -188,6 +187,8 @@ def load(name: str, scale: str = "laptop") -> Study:
         base=base,
         layers=sizes(scale_document, "settings", scale_file.settings, base, available("recipes")),
     )
+    if is_task(base.data):
+        raise document.error(("recipe",), "studies search recipes of text-to-video only, so far")
     overrides(document, ("parameters",), dict.fromkeys(file.parameters), base)  # for its complaints about names
     check_parameters(file, document)
     if PREFERENCE in file.objectives or file.rater is not None:

@@ -1,14 +1,13 @@
 """`ablate run`, `cancel`, `retry` and `logs` on a cluster."""
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-
-from rich.console import Console
 
 from ablations.artifacts import Store, read_json, write_json
 from ablations.budget import Cost, check_cap, estimate
 from ablations.cluster import SlurmCluster, load_cluster
+from ablations.console import console
 from ablations.errors import AblateError, RunError, nearest
 from ablations.job import read_node
 from ablations.launch import Outcome
@@ -25,16 +24,16 @@ POLL_S = 2.0
 LINES = 40
 
 
-def run_on_cluster(spec: Spec, graph: Graph, store: Store, cluster: SlurmCluster, wait: bool, console: Console) -> int:
+def run_on_cluster(spec: Spec, graph: Graph, store: Store, cluster: SlurmCluster, wait: bool) -> int:
     """Submit what is missing; follow it if `wait`. With nothing left to do the report is written here."""
-    costs = estimate(spec.core_seconds, graph, store, cluster)
+    costs = estimate(spec.core_seconds, spec.base, graph, store, cluster)
     check_cap(costs, cluster)
     keep_plan(spec, store, costs)
     asked = last_asked(spec, store)
     done = SlurmLaunch(graph, store, cluster, asked).run(graph.nodes)
-    tell(done, console)
+    tell(done)
     if wait:
-        follow(graph, store, asked, console)
+        follow(graph, store, asked)
     elif done.stages or done.in_flight:
         return 0
     if not done.stages and not done.in_flight:
@@ -58,14 +57,12 @@ def last_asked(spec: Spec, store: Store) -> Names:
     return Names(asked["spec"], asked["scale"], asked["cluster"], Path(asked["out"]))
 
 
-def make_on_cluster(
-    graph: Graph, store: Store, cluster: SlurmCluster, names: Names, seconds: Mapping[str, float], console: Console
-) -> Outcome:
+def make_on_cluster(graph: Graph, store: Store, cluster: SlurmCluster, names: Names, costs: list[Cost]) -> Outcome:
     """Submit what a graph misses, wait for it, and say what became of it: a round of a search's trials."""
-    check_cap(estimate(seconds, graph, store, cluster), cluster)
+    check_cap(costs, cluster)
     before = {key for key in graph.nodes if store.has(key)}
     SlurmLaunch(graph, store, cluster, names, report=False).run(graph.nodes)
-    follow(graph, store, names, console)
+    follow(graph, store, names)
     outcome, (rows, _) = Outcome(reused=sorted(before)), beside_queue(standing(graph, store), store)
     for row in rows:
         if row.state == "done":
@@ -77,7 +74,7 @@ def make_on_cluster(
     return outcome
 
 
-def tell(done: Submission, console: Console) -> None:
+def tell(done: Submission) -> None:
     """Say what a call submitted."""
     if done.in_flight:
         console.print(f"{done.in_flight} stages were on their way already")
@@ -90,7 +87,7 @@ def tell(done: Submission, console: Console) -> None:
     console.print("`ablate status` shows where they stand; the same command again submits only what is missing")
 
 
-def follow(graph: Graph, store: Store, names: Names, console: Console) -> None:
+def follow(graph: Graph, store: Store, names: Names) -> None:
     """Wait until no job of the graph, nor its report, is in the queue."""
     with LiveView(graph, store, {}, 1, console) as view:
         while True:
@@ -118,7 +115,7 @@ def chosen(graph: Graph, arms: Collection[str]) -> set[str]:
     return needed(run for run in graph.runs if run[0] in arms) - needed(others)
 
 
-def cancel(name: str, scale: str, arms: Collection[str], console: Console) -> None:
+def cancel(name: str, scale: str, arms: Collection[str]) -> None:
     """Take jobs out of the queue, but for those that other specs' or arms' jobs wait for."""
     spec, store = load(name, scale), Store()
     graph, asked = plan(spec), last_asked(spec, store)
@@ -148,7 +145,7 @@ def ancestors(store: Store, keys: Iterable[str]) -> set[str]:
     return found
 
 
-def retry(name: str, scale: str, arms: Collection[str], console: Console) -> None:
+def retry(name: str, scale: str, arms: Collection[str]) -> None:
     """Submit what failed, and what waits for it, anew, to the cluster that it was on."""
     spec, store = load(name, scale), Store()
     graph, asked = plan(spec), last_asked(spec, store)
@@ -161,10 +158,10 @@ def retry(name: str, scale: str, arms: Collection[str], console: Console) -> Non
     if not below:
         console.print("nothing has failed")
         return
-    tell(SlurmLaunch(graph, store, cluster, asked).run(below), console)
+    tell(SlurmLaunch(graph, store, cluster, asked).run(below))
 
 
-def logs(name: str, scale: str, stage: str | None, arms: Collection[str], console: Console) -> None:
+def logs(name: str, scale: str, stage: str | None, arms: Collection[str]) -> None:
     """Print the end of the logs of stages that run or have failed, or of all stages of one kind."""
     graph, store = plan(load(name, scale)), Store()
     kinds = list(dict.fromkeys(node.stage for node in graph.nodes.values()))

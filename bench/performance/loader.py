@@ -33,7 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     condition, strength = torch.randn(4, 4, 32, 48), torch.rand(4)
     tensors = (latents, text, image, condition, strength)
     ids = [f"clip{number:04d}" for number in range(CLIPS)]
-    write_records(out, ids, lambda first: (Record(*tensors, clip_id, 8.0, 1.0, None) for clip_id in ids[first:]))
+    write_records(
+        out, "benchmark", lambda first: (Record(*tensors, clip_id, 8.0, 1.0, None) for clip_id in ids[first:])
+    )
     return out
 
 

@@ -50,7 +50,9 @@ def records(folder: Path) -> Records:
     condition, strength = torch.randn(4, 4, SIDE, SIDE), torch.rand(4)
     tensors = (latents, text, image, condition, strength)
     ids = [f"clip{number:03d}" for number in range(96)]
-    write_records(folder, ids, lambda first: (Record(*tensors, clip_id, 8.0, 1.0, None) for clip_id in ids[first:]))
+    write_records(
+        folder, "benchmark", lambda first: (Record(*tensors, clip_id, 8.0, 1.0, None) for clip_id in ids[first:])
+    )
     return Records(folder)
 
 

@@ -1,5 +1,6 @@
 """From clips to records: every frozen network runs here, once a clip, and never during training."""
 
+import hashlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -31,9 +32,9 @@ def make_records(
     autoencoder, conditioners = VideoAutoencoder.load(encoders), Conditioners.load(encoders)
     autoencoder.model.to(repeatable_device())
     conditioners.to(repeatable_device())
-    ids = read_clip_table(clips)["clip_id"].to_list()
+    table = hashlib.sha256((clips / "clips.parquet").read_bytes()).hexdigest()
     encode = partial(encode_records, settings, clips, autoencoder, conditioners, progress=progress)
-    write_records(out, ids, lambda first: encode(first=first))
+    write_records(out, table, lambda first: encode(first=first))
 
 
 def encode_records(

@@ -54,15 +54,18 @@ class Record:
 TENSORS = tuple(field.name for field in fields(Record) if field.type is torch.Tensor)
 
 
-def write_records(out: Path, clip_ids: Sequence[str], records_from: Callable[[int], Iterable[Record]]) -> None:
+def write_records(out: Path, origin: str, records_from: Callable[[int], Iterable[Record]]) -> None:
     """Write shards of 64 clips and, at the end, the index.
 
-    clip_ids: of all clips, in order. records_from: their records from that number on; the first is not 0 where an
-    interrupted call left whole shards of the same clips.
+    origin: a digest of what is encoded. records_from: the records from that number on; the first is not 0 where an
+    interrupted call of the same origin left whole shards.
     """
+    kept = out / f"rows-{origin[:16]}.jsonl"  # the index as far as there are shards
+    rows = _whole_shards(kept)
+    if not rows:
+        for left in (*out.glob("rows-*.jsonl"), *out.glob("shards/*")):
+            left.unlink()
     (out / "shards").mkdir(parents=True, exist_ok=True)
-    kept = out / "rows.jsonl"  # the index as far as there are shards
-    rows = _whole_shards(kept, clip_ids)
     kept.write_text("".join(map(_line, rows)))
     source = iter(records_from(len(rows)))
     for some in iter(lambda: list(islice(source, PER_SHARD)), []):
@@ -91,12 +94,11 @@ def _line(row: dict[str, Any]) -> str:
     return json.dumps(row) + "\n"
 
 
-def _whole_shards(kept: Path, clip_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of whole shards that an interrupted call wrote, its last line torn perhaps; none if of other clips."""
+def _whole_shards(kept: Path) -> list[dict[str, Any]]:
+    """The rows of the whole shards that an interrupted call wrote; its last line may be torn."""
     lines = kept.read_text().splitlines(keepends=True) if kept.is_file() else []
     whole = sum(line.endswith("\n") for line in lines) // PER_SHARD * PER_SHARD
-    rows = [json.loads(line) for line in lines[:whole]]
-    return rows if [row["clip_id"] for row in rows] == list(clip_ids[:whole]) else []
+    return [json.loads(line) for line in lines[:whole]]
 
 
 def _payload(record: Record) -> bytes:

@@ -61,17 +61,18 @@ def check_start(bases: Bases, encoders: Path) -> None:
     """Raise CheckpointError unless the network to start from reads the conditioners' width and makes these latents."""
     if bases.start is None:
         return
-    folder = start_folder(bases.start)
-    config = json.loads((folder / "config.json").read_text())
+    path = start_folder(bases.start) / "config.json"
+    config = json.loads(path.read_text())
     wanted = {
-        "cross_attention_dim": Conditioners.load(encoders).dim,
-        "out_channels": VideoAutoencoder.load(encoders).model.config.latent_channels,
+        "cross_attention_dim": json.loads((encoders / "image_encoder" / "config.json").read_text())["projection_dim"],
+        "out_channels": json.loads((encoders / "vae" / "config.json").read_text())["latent_channels"],
     }
     for name, value in wanted.items():
-        if config.get(name) != value:
+        found = config.get(name)
+        if {*found} != {value} if isinstance(found, list) else found != value:
             raise CheckpointError(
-                f"{folder / 'config.json'}: {name} is {config.get(name)}, but this training's encoders need {value}: "
-                "name the encoders that the network was trained with (conditioners, autoencoder)"
+                f"{path}: {name} is {found}, but this training's encoders need {value}: name the encoders that the "
+                "network was trained with (conditioners, autoencoder)"
             )
 
 

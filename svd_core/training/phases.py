@@ -80,7 +80,8 @@ def _prepare(recipe: TrainingRecipe, out: Path, tell: Tell) -> None:
         if clips.render:
             _once(out / "clips" / name, partial(render_clips, clips))
     _once(out / "encoders", partial(_encoders, recipe, out, tell))
-    check_start(recipe.bases, out / "encoders")
+    if not (out / f"00-{recipe.chain[0].name}" / "unet" / "config.json").is_file():
+        check_start(recipe.bases, out / "encoders")
     for phase in recipe.chain:
         _once(records_folder(phase, out), partial(_records, recipe, phase, out, tell), anew=False)
 

@@ -32,7 +32,9 @@ def test_an_arm_that_does_more_costs_more(tmp_path):
     usual, longer = load("data_curation"), load(str(tmp_path / "long.yaml"))
     hours = []
     for spec in (usual, longer):
-        costs = {cost.stage: cost for cost in estimate(spec.core_seconds, plan(spec), Store(tmp_path), cluster())}
+        costs = {
+            cost.stage: cost for cost in estimate(spec.core_seconds, spec.base, plan(spec), Store(tmp_path), cluster())
+        }
         hours.append(costs["pretrain_videos"].gpu_hours)
     assert hours[1] == pytest.approx(hours[0] * (9 + 3 * 100) / 9)
     seconds = [expected_seconds(spec, plan(spec), Store(tmp_path)) for spec in (usual, longer)]
@@ -42,14 +44,14 @@ def test_an_arm_that_does_more_costs_more(tmp_path):
 def test_the_scales_seconds_serve_where_nothing_better_does(tmp_path):
     spec = load("data_curation", "laptop")
     graph = plan(spec)
-    costs = {cost.stage: cost for cost in estimate(spec.core_seconds, graph, Store(tmp_path), cluster())}
+    costs = {cost.stage: cost for cost in estimate(spec.core_seconds, spec.base, graph, Store(tmp_path), cluster())}
     assert set(costs) == {"pretrain_images", "pretrain_videos", "sample"}
     assert costs["pretrain_videos"].gpu_hours == pytest.approx(9 * spec.core_seconds["pretrain_videos"] / 3600)
     assert costs["pretrain_videos"].source == "the scale's core-seconds"
 
 
 def test_unknown_stays_unknown(spec, tmp_path):
-    costs = estimate(spec.core_seconds, plan(spec), Store(tmp_path), cluster())
+    costs = estimate(spec.core_seconds, spec.base, plan(spec), Store(tmp_path), cluster())
     assert {cost.gpu_hours for cost in costs} == {None}
     check_cap(costs, cluster(gpu_hours=0.0))
 
@@ -73,7 +75,7 @@ def test_measured_throughput_comes_before_all_else(spec, tmp_path):
     for number in range(4):  # of another size: they say nothing
         made(f"pretrain_images-small-{number}", images, 0.001, network=small)
     one = SlurmCluster(about="test", scheduler="slurm", stages={"pretrain_images": GPU}, tflops=1.0)
-    (cost,) = estimate(spec.core_seconds, graph, store, one)
+    (cost,) = estimate(spec.core_seconds, spec.base, graph, store, one)
     assert cost.gpu_hours == pytest.approx(2 * 20.0 / 3600)
     assert cost.source == "measured in this store"
 
@@ -101,7 +103,7 @@ def test_the_papers_scale_is_planned_by_flops_and_not_run(tmp_path, monkeypatch,
 
 def test_over_the_cap_is_refused_with_what_costs_most(tmp_path):
     spec = load("data_curation", "laptop")
-    costs = estimate(spec.core_seconds, plan(spec), Store(tmp_path), cluster())
+    costs = estimate(spec.core_seconds, spec.base, plan(spec), Store(tmp_path), cluster())
     with pytest.raises(PlanError, match=r"over the 0\.1 that the cluster file allows .* pretrain_videos \(9 jobs"):
         check_cap(costs, cluster(gpu_hours=0.1))
     check_cap(costs, cluster(gpu_hours=1000.0))
@@ -126,7 +128,7 @@ def test_flops_are_counted_on_networks_without_weights(spec, tmp_path):
     forward = node.settings["samples"] * counter.get_total_flops()
     assert 2.5 * forward < counted(node, graph) < 3.1 * forward
 
-    costs = {c.stage: c for c in estimate(spec.core_seconds, graph, Store(tmp_path), cluster(tflops=1e-6))}
+    costs = {c.stage: c for c in estimate(spec.core_seconds, spec.base, graph, Store(tmp_path), cluster(tflops=1e-6))}
     assert all(cost.gpu_hours > 0 and "FLOPs" in cost.source for cost in costs.values())
     videos = [node for node in graph.nodes.values() if node.stage == "pretrain_videos"]
     samples = [node for node in graph.nodes.values() if node.stage == "sample"]

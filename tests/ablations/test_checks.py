@@ -70,7 +70,10 @@ def test_an_exact_setting_after_a_wildcard_replaces_it(write):
     assert (arm.pretrain_videos.precision, arm.sample.precision, arm.finetune) == ("bfloat16", "float32", None)
 
 
-@pytest.mark.parametrize(("metric", "words"), [("toy_clip_score", "with their prompts"), ("tsed", "needs cameras")])
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [("toy_clip_score", "needs the small encoder"), ("clip_score", "with their prompts"), ("tsed", "needs cameras")],
+)
 def test_metrics_that_runs_of_a_task_cannot_have_are_refused(write, metric, words):
     with pytest.raises(DocumentError, match=rf"9:11: metric '{metric}' .*{words}"):
         load(write(TASK.replace("fvd", metric)))
@@ -116,10 +119,10 @@ def test_results_that_could_not_be_written_are_refused_before_anything_runs(writ
 def test_a_report_is_not_replaced_by_one_of_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("ABLATE_STORE", str(tmp_path / "store"))
     (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "report.html").write_text("better")
+    (tmp_path / "results" / "summary.json").write_text('{"missing": 0, "arms": ["a"], "seeds": [0]}')
     with pytest.raises(RunError, match=r"no run of data_curation is scored in .*; the report in .* is left as it is"):
         write_results("data_curation", "smoke", tmp_path / "results")
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["report.html"]
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["summary.json"]
 
 
 def test_a_scale_that_is_only_planned_is_not_searched(tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ def voted(path, arms, winner):
 
 def test_every_level_is_an_arm_and_all_else_the_incumbent(axes):
     _, (motion, looks) = axes()
-    assert motion.spec.name == "taste_motion_drop_lowest.yaml"
+    assert motion.spec.name == "taste_motion.yaml"
     spec = load_spec(str(motion.spec), "smoke")
     assert list(spec.arms) == ["drop_lowest_0.0", "drop_lowest_0.25", "drop_lowest_0.5"]
     assert spec.baseline == "drop_lowest_0.0"

@@ -10,6 +10,7 @@ from svd_core.data.records import PER_SHARD, Record, Records, write_records
 
 CLIPS = 2 * PER_SHARD + 5
 IDS = [f"clip{number:03d}" for number in range(CLIPS)]
+ORIGIN = "digest of the clip table"
 
 
 def record(number: int, ids: list[str] = IDS) -> Record:
@@ -28,7 +29,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole")
-    write_records(out, IDS, from_the)
+    write_records(out, ORIGIN, from_the)
     return out
 
 
@@ -40,7 +41,7 @@ def stopped(out: Path, after: int) -> None:
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space"):
-        write_records(out, IDS, until)
+        write_records(out, ORIGIN, until)
 
 
 def test_what_is_written_is_read(whole: Path) -> None:
@@ -59,23 +60,23 @@ def test_it_goes_on_from_whole_shards(after: int, kept: int, whole: Path, tmp_pa
         begun.append(first)
         return from_the(first)
 
-    write_records(tmp_path, IDS, rest)
+    write_records(tmp_path, ORIGIN, rest)
     assert begun == [kept]
     assert contents(tmp_path) == contents(whole)
 
 
 def test_a_torn_line_costs_its_shard(whole: Path, tmp_path: Path) -> None:
     stopped(tmp_path, PER_SHARD + 1)
-    rows = tmp_path / "rows.jsonl"
+    rows = next(tmp_path.glob("rows-*.jsonl"))
     rows.write_bytes(rows.read_bytes()[:-9])
-    write_records(tmp_path, IDS, from_the)
+    write_records(tmp_path, ORIGIN, from_the)
     assert contents(tmp_path) == contents(whole)
 
 
 def test_shards_of_other_clips_are_not_believed(tmp_path: Path) -> None:
     stopped(tmp_path, PER_SHARD)
     others = [f"other{number}" for number in range(PER_SHARD + 1)]
-    write_records(tmp_path, others, lambda first: (record(number, others) for number in range(first, len(others))))
+    write_records(tmp_path, "another", lambda first: (record(number, others) for number in range(first, len(others))))
     assert [each.clip_id for each in Records(tmp_path)] == others
 
 

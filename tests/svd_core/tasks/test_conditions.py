@@ -42,8 +42,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
             elevation=number - 5.0,
         )
 
-    ids = [f"clip{number:02d}" for number in range(CLIPS)]
-    write_records(folder, ids, lambda first: (made(number) for number in range(first, CLIPS)))
+    write_records(folder, "made", lambda first: (made(number) for number in range(first, CLIPS)))
     return Records(folder)
 
 
