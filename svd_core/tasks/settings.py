@@ -37,13 +37,17 @@ class ClipsSettings(Settings):
 
 
 class AutoencoderKLSettings(Settings):
-    """The small AutoencoderKLTemporalDecoder that is trained when no released one is named."""
+    """The small AutoencoderKLTemporalDecoder that is trained when no released one is named.
+
+    It is trained on single frames, so that its temporal layers stay silent. batch_size: in frames. block_out_channels:
+    64 at least, for with one channel a group its 32 group norms would lose the colours.
+    """
 
     folder: str | None = None
-    block_out_channels: tuple[int, ...] = (32, 64, 64)
+    block_out_channels: tuple[int, ...] = (64, 64, 64)
     latent_channels: int = Field(4, ge=1)
-    steps: int = Field(400, ge=1)
-    batch_size: int = Field(4, ge=1)
+    steps: int = Field(600, ge=1)
+    batch_size: int = Field(8, ge=1)
     lr: float = Field(2e-3, gt=0)
     seed: int = Field(0, ge=0)
 
