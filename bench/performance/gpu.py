@@ -14,9 +14,12 @@ import pytest
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.performance.alternating import note_peer
 from bench.performance.goals import goal
+from svd_core.encoders import weights
+from svd_core.encoders.i3d import I3D
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.tasks.generation import Conditions, solved
 from svd_core.tasks.settings import GenerationSettings
@@ -137,6 +140,13 @@ def timed(benchmark: Any, step: Step, rounds: int = ROUNDS) -> float:
     return float(benchmark.stats.stats.median)
 
 
+def note_rate(benchmark: Any, what: str, step: Step, seconds_each: float) -> None:
+    """Note how many TFLOP/s a step is, to be held against the card's matrix product in `test_limits`."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    benchmark.extra_info[f"{what}, TFLOP/s"] = counter.get_total_flops() / seconds_each / 1e12
+
+
 def test_limits(benchmark: Any) -> None:
     """What the card does at best: a large matrix product, and copying."""
     matrix = torch.randn(8192, 8192, device=CUDA, dtype=HALF)
@@ -204,6 +214,7 @@ def test_sampling(benchmark: Any) -> None:
     mine = timed(benchmark, partial(generate, network_of(SpatioTemporalUNet).eval()), rounds=2)
     note_peer(benchmark, "diffusers' class", theirs)
     benchmark.extra_info["seconds a clip of 25 steps"] = 5 * mine
+    note_rate(benchmark, "sampling", partial(generate, network_of(SpatioTemporalUNet).eval()), mine)
 
 
 def test_decoding_and_encoding(benchmark: Any) -> None:
@@ -217,6 +228,8 @@ def test_decoding_and_encoding(benchmark: Any) -> None:
     with torch.inference_mode():
         encoding = seconds(lambda: model.encode(frames))
         decoding = timed(benchmark, lambda: model.decode(latents, num_frames=14))
+        note_rate(benchmark, "encoding", lambda: model.encode(frames), encoding)
+        note_rate(benchmark, "decoding", lambda: model.decode(latents, num_frames=14), decoding)
     benchmark.extra_info["frames encoded a second"] = 14 / encoding
     benchmark.extra_info["frames decoded a second"] = 14 / decoding
 
@@ -228,7 +241,18 @@ def test_optical_flow(benchmark: Any) -> None:
     network = raft_large(weights=None).to(CUDA).eval()
     pairs = torch.rand(2, 8, 3, 320, 576, device=CUDA) * 2 - 1
     with torch.inference_mode():
-        benchmark.extra_info["pairs a second"] = 8 / timed(benchmark, lambda: network(*pairs))
+        taken = timed(benchmark, lambda: network(*pairs))
+        note_rate(benchmark, "flow", lambda: network(*pairs), taken)
+    benchmark.extra_info["pairs a second"] = 8 / taken
+
+
+def test_i3d_features(benchmark: Any) -> None:
+    """I3D's features of eight clips of 16 frames in float32, as scores are made of them."""
+    network = I3D.load(weights.locate("i3d_k400")).to(CUDA)
+    clips = torch.rand(8, 16, 3, 224, 224, device=CUDA)
+    taken = timed(benchmark, lambda: network.features(clips))
+    note_rate(benchmark, "features", lambda: network.features(clips), taken)
+    benchmark.extra_info["clips a second"] = 8 / taken
 
 
 def test_training(benchmark: Any) -> None:
