@@ -239,7 +239,7 @@ def results_folder(asked: "Spec | Study", out: Path | None) -> Path:
     Those of the smoke scale go to a folder of the store. Raises PlanError where they cannot, or must not, be written.
     """
     if out is None and asked.in_process:
-        return Store().folder("results") / f"{asked.name}-{asked.scale}"
+        return Store().root / "results" / f"{asked.name}-{asked.scale}"
     if out is None and (whose := taken(asked.path)):
         raise PlanError(f"{RESULTS / asked.name} is where {whose} has its results: rename {asked.path}, or give --out")
     folder = out or default_folder(asked)
