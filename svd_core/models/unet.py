@@ -88,7 +88,8 @@ class ResBlock(SpatioTemporalResBlock):
     ) -> torch.Tensor:
         spatial = self.spatial_res_block(hidden_states, temb)
         frames = spatial.unflatten(0, image_only_indicator.shape)
-        by_pixel = spatial.is_contiguous(memory_format=torch.channels_last) and not spatial.is_contiguous()
+        by_pixel = spatial.is_cuda and spatial.is_contiguous(memory_format=torch.channels_last)
+        by_pixel = by_pixel and not spatial.is_contiguous()  # on a CPU another layout rounds otherwise
         layout = torch.channels_last if by_pixel else torch.contiguous_format
         branch = self.temporal_res_block(frames.flatten(3).transpose(1, 2).contiguous(memory_format=layout), temb)
         blend = (1 - torch.sigmoid(self.time_mixer.mix_factor)).to(frames.dtype)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import UNetSpatioTemporalConditionModel
 
-from svd_core.models.unet import SpatioTemporalUNet
+from svd_core.models.unet import SpatioTemporalUNet, TemporalResBlock
 
 CONFIG = {
     "in_channels": 8,
@@ -92,3 +92,16 @@ def test_what_it_saves_is_read_by_either_class(other: type[UNetSpatioTemporalCon
     fast.save_pretrained(tmp_path)
     loaded = other.from_pretrained(tmp_path)
     torch.testing.assert_close(loaded(*inputs()).sample, fast(*inputs()).sample, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_on_a_cpu_the_branch_over_frames_reads_frames_as_they_lie() -> None:
+    """In another layout its convolutions round otherwise: runs of one spec no longer agreed to the bit."""
+    _, fast = stock_and_fast()
+    seen: list[bool] = []
+    for module in fast.modules():
+        if isinstance(module, TemporalResBlock):
+            module.register_forward_pre_hook(lambda module, args: seen.append(args[0].is_contiguous()))
+    fast(*inputs())
+    assert seen
+    assert all(seen)
