@@ -8,11 +8,11 @@ from functools import cache
 from statistics import median
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from ablations.artifacts import MANIFEST, Store
 from ablations.cluster import SlurmCluster
+from ablations.console import console
 from ablations.errors import PlanError, RunError
 from ablations.plan import Graph, usual
 from ablations.recipe import AnyRecipe
@@ -60,9 +60,10 @@ def cost_of(
 ) -> Cost:
     """One kind of stage: by what a unit of its work took here before, else by the scale's figures, else by FLOPs."""
     rates = {} if stage in UNLIKE else gpu_rates(stage, store)
-    sizes = [size_of(node.key, graph_facts(graph)) for node in missing]
-    if all(size in rates for size in sizes):
-        work = sum(units(node.key, graph_facts(graph)) * rates[size] for node, size in zip(missing, sizes, strict=True))
+    facts_of = graph_facts(graph)
+    sizes = {node.key: size_of(node.key, facts_of) for node in missing} if rates else {}
+    if rates and rates.keys() >= set(sizes.values()):
+        work = sum(units(key, facts_of) * rates[size] for key, size in sizes.items())
         return Cost(stage, len(missing), work / SECONDS_PER_HOUR, "measured in this store")
     if stage in prices.seconds:
         hours = prices.total(missing, graph) * gpus / SECONDS_PER_HOUR
@@ -128,9 +129,10 @@ class Prices:
         self.seconds = seconds
         self.usual: dict[tuple[str, str], float] = {}
         graph = usual(base)
+        facts_of = graph_facts(graph)
         for key, node in graph.nodes.items():
-            place = node.stage, size_of(key, graph_facts(graph))
-            self.usual[place] = max(self.usual.get(place, 0.0), units(key, graph_facts(graph)))
+            place = node.stage, size_of(key, facts_of)
+            self.usual[place] = max(self.usual.get(place, 0.0), units(key, facts_of))
 
     def of(self, node: Node, graph: Graph) -> float:
         """Of a stage whose kind has a price. Other sizes than the usual one count as much work as that."""
@@ -184,7 +186,7 @@ def check_cap(costs: Sequence[Cost], cluster: SlurmCluster) -> None:
         )
 
 
-def show_budget(spec: Spec, graph: Graph, store: Store, cluster: SlurmCluster, console: Console) -> None:
+def show_budget(spec: Spec, graph: Graph, store: Store, cluster: SlurmCluster) -> None:
     """Print the GPU-hours that a run is expected to take, by stage, and refuse a plan over the cluster's cap."""
     costs = estimate(spec.core_seconds, spec.base, graph, store, cluster)
     grid = Table("stage", "jobs", "GPU-hours", "known from", box=None, header_style="bold", pad_edge=False)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ablations import launch
 from ablations.artifacts import Store, read_json, write_json
-from ablations.budget import Prices
+from ablations.budget import Prices, show_budget
 from ablations.cluster import SlurmCluster, load_cluster
 from ablations.console import console, tell
 from ablations.errors import AblateError, PlanError, RunError, nearest
@@ -116,9 +116,7 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
     for line in changed_settings(spec, graph, store):
         console.print(f"changed since the last run: {line}")
     if isinstance(cluster, SlurmCluster):
-        from ablations.budget import show_budget
-
-        show_budget(spec, graph, store, cluster, console)
+        show_budget(spec, graph, store, cluster)
         check_weights(graph)
         return
     seconds = expected_seconds(spec, graph, store)
@@ -229,7 +227,9 @@ def write_results(
 
 def has_scores(folder: Path) -> bool:
     """Whether the report in a folder is of at least one run that was scored."""
-    told = read_json(folder / "summary.json", missing={})
+    from ablations.report.build import SUMMARY
+
+    told = read_json(folder / SUMMARY, missing={})
     return bool(told) and told["missing"] < len(told["arms"]) * len(told["seeds"])
 
 
@@ -242,7 +242,7 @@ def results_folder(asked: "Spec | Study", out: Path | None) -> Path:
         return Store().root / "results" / f"{asked.name}-{asked.scale}"
     if out is None and (whose := taken(asked.path)):
         raise PlanError(f"{RESULTS / asked.name} is where {whose} has its results: rename {asked.path}, or give --out")
-    folder = out or default_folder(asked)
+    folder = out or RESULTS / ("" if asked.scale == "laptop" else asked.scale) / asked.name
     check_writable(folder)
     return folder
 
@@ -252,11 +252,6 @@ def check_writable(folder: Path) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise PlanError(f"{folder} cannot be written: {there} is {'read-only' if there.is_dir() else 'no folder'}")
-
-
-def default_folder(asked: "Spec | Study") -> Path:
-    """Where results go unless something else is said."""
-    return RESULTS / ("" if asked.scale == "laptop" else asked.scale) / asked.name
 
 
 def found(spec: Spec, arms: tuple[str, ...], metrics: tuple[str, ...]) -> "Findings":

@@ -32,10 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     latents, text, image = torch.randn(14, 4, 32, 48), torch.randn(3, 77, 1024), torch.randn(2, 1024)
     condition, strength = torch.randn(4, 4, 32, 48), torch.rand(4)
     tensors = (latents, text, image, condition, strength)
-    ids = [f"clip{number:04d}" for number in range(CLIPS)]
-    write_records(
-        out, "benchmark", lambda first: (Record(*tensors, clip_id, 8.0, 1.0, None) for clip_id in ids[first:])
-    )
+    clips = [Record(*tensors, f"clip{number:04d}", 8.0, 1.0, None) for number in range(CLIPS)]
+    write_records(out, "benchmark", lambda first: clips[first:])
     return out
 
 

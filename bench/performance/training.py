@@ -49,10 +49,8 @@ def records(folder: Path) -> Records:
     latents, text, image = torch.randn(FRAMES, 4, SIDE, SIDE), torch.randn(3, 1, 64), torch.randn(2, 64)
     condition, strength = torch.randn(4, 4, SIDE, SIDE), torch.rand(4)
     tensors = (latents, text, image, condition, strength)
-    ids = [f"clip{number:03d}" for number in range(96)]
-    write_records(
-        folder, "benchmark", lambda first: (Record(*tensors, clip_id, 8.0, 1.0, None) for clip_id in ids[first:])
-    )
+    clips = [Record(*tensors, f"clip{number:03d}", 8.0, 1.0, None) for number in range(96)]
+    write_records(folder, "benchmark", lambda first: clips[first:])
     return Records(folder)
 
 
