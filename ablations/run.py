@@ -56,8 +56,8 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
 
         return run_on_cluster(spec, graph, store, cluster, wait)
     missing = len(graph.nodes) - len(outcome.reused)
-    expected = expected_seconds(spec, graph, store) / cluster.cores
-    console.print(f"{missing} stages to run, {len(outcome.reused)} to reuse; about {duration(expected)}")
+    expected = expected_cost(spec, graph, store, cluster.cores)
+    console.print(f"{missing} stages to run, {len(outcome.reused)} to reuse; {expected}")
     cores = 1 if spec.in_process else cluster.cores
     with LiveView(graph, store, spec.core_seconds, cores, console) as view:
         if spec.in_process:
@@ -91,6 +91,17 @@ def expected_seconds(spec: Spec, graph: Graph, store: Store) -> float:
     return Prices(spec.core_seconds, spec.base).total(missing, graph)
 
 
+def expected_cost(spec: Spec, graph: Graph, store: Store, cores: int) -> str:
+    """The cost of the missing stages in words, and how many of them nothing measured tells of."""
+    missing = [node.stage for key, node in graph.nodes.items() if not store.has(key)]
+    unknown = sum(stage not in spec.core_seconds for stage in missing)
+    if unknown == len(missing):
+        return "cost unknown, nothing was measured at this scale" if missing else "nothing to make"
+    seconds = expected_seconds(spec, graph, store)
+    beside = f", beside {unknown} stages of unknown cost" if unknown else ""
+    return f"about {duration(seconds)} of core time, {duration(seconds / cores)} on {cores} cores{beside}"
+
+
 def show_plan(name: str, scale: str, cluster_name: str) -> None:
     """Print what a run would make and reuse, what it would cost, and what changed since the last one."""
     spec = load(name, scale)
@@ -99,18 +110,20 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
     grid = Table(
         "stage", "to run", "to reuse", "core-seconds each", "note", box=None, header_style="bold", pad_edge=False
     )
+    stale = False
     for stage in dict.fromkeys(node.stage for node in graph.nodes.values()):
         keys = [key for key, node in graph.nodes.items() if node.stage == stage]
         reuse = [key for key in keys if store.has(key)]
         source = source_digest(stage)
-        stale = any(store.manifest(key)["source"] != source for key in reuse)
-        note = "made by other code than today's; raise the stage's version if results change" if stale else ""
-        cost = spec.core_seconds.get(stage)
-        grid.add_row(
-            stage, str(len(keys) - len(reuse)), str(len(reuse)), "unknown" if cost is None else f"{cost:g}", note
-        )
+        other = any(store.manifest(key)["source"] != source for key in reuse)
+        stale = stale or other
+        price = spec.core_seconds.get(stage)
+        cost = "unknown" if price is None else f"{price:g}"
+        grid.add_row(stage, str(len(keys) - len(reuse)), str(len(reuse)), cost, "other code" if other else "")
     tell(spec.name, "bold", f" at scale {spec.scale}: {spec.question}")
     console.print(grid)
+    if stale:
+        console.print("other code: made by other code than today's; raise the stage's version if results change")
     if spec.plan_only:
         console.print(f"only to be planned: {spec.plan_only}")
     for line in changed_settings(spec, graph, store):
@@ -119,11 +132,8 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
         show_budget(spec, graph, store, cluster)
         check_weights(graph)
         return
-    seconds = expected_seconds(spec, graph, store)
-    console.print(
-        f"{len(spec.arms)} arms × {len(spec.seeds)} seeds; about {duration(seconds)} of core time, "
-        f"{duration(seconds / cluster.cores)} on {cluster.cores} cores",
-    )
+    expected = expected_cost(spec, graph, store, cluster.cores)
+    console.print(f"{len(spec.arms)} arms × {len(spec.seeds)} seeds; {expected}")
     check_weights(graph)
 
 

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -6,8 +7,8 @@ from ablations.artifacts import Store, write_json
 from ablations.budget import check_cap, estimate
 from ablations.cluster import Resources, SlurmCluster
 from ablations.errors import PlanError
-from ablations.plan import plan
-from ablations.run import expected_seconds
+from ablations.plan import Graph, plan
+from ablations.run import expected_cost, expected_seconds
 from ablations.spec import HOME, load
 
 GPU = Resources(gpus=1)
@@ -54,6 +55,16 @@ def test_unknown_stays_unknown(spec, tmp_path):
     costs = estimate(spec.core_seconds, spec.base, plan(spec), Store(tmp_path), cluster())
     assert {cost.gpu_hours for cost in costs} == {None}
     check_cap(costs, cluster(gpu_hours=0.0))
+
+
+def test_a_local_plan_says_what_it_does_not_know(spec, tmp_path):
+    store, graph = Store(tmp_path), plan(spec)
+    assert expected_cost(spec, graph, store, 2) == "cost unknown, nothing was measured at this scale"
+    priced = replace(spec, core_seconds={"sample": 30.0})
+    samples = sum(node.stage == "sample" for node in graph.nodes.values())
+    words = f"15 s on {2 * samples} cores, beside {len(graph.nodes) - samples} stages of unknown cost"
+    assert expected_cost(priced, graph, store, 2 * samples).endswith(words)
+    assert expected_cost(spec, Graph(), store, 2) == "nothing to make"
 
 
 def test_measured_throughput_comes_before_all_else(spec, tmp_path):
