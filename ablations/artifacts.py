@@ -16,7 +16,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,11 @@ class Store:
     def claimed(self, key: str) -> bool:
         """Whether a living process works on the stage just now."""
         return alive(self._holder(key)[1])
+
+    def claimed_among(self, keys: Container[str]) -> set[str]:
+        """Those of the stages that a living process works on just now, by one look at all claims."""
+        paths = [path.name.split(".") for path in (self.root / "claims").glob("*.json")]
+        return {key for key in {name[0] for name in paths} if key in keys and self.claimed(key)}
 
     def outnumbered(self, key: str, number: int) -> bool:
         """Whether another process took a claim over."""

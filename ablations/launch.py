@@ -43,8 +43,9 @@ class Running:
 
 def sweep(graph: Graph, store: Store, outcome: Outcome) -> None:
     """Believe only whole artifacts: discard damaged ones, so that they and nothing else are made again."""
+    claimed = store.claimed_among(graph.nodes)
     for key in graph.nodes:
-        if not store.has(key) or store.claimed(key):
+        if not store.has(key) or key in claimed:
             continue
         damage = store.damage(key)
         if damage:
@@ -93,6 +94,7 @@ class LocalLaunch:
         self.slots = min(cluster.cores, cluster.per_gpu * len(self.gpus)) if self.gpus else cluster.cores
         self.children = graph.children()
         self.known = seconds.keys()
+        self.present = {key for key in graph.nodes if store.has(key)}
         self.remaining: dict[str, float] = {}
         for key in reversed(ordered(graph)):
             after = max((self.remaining[child] for child in self.children[key]), default=0.0)
@@ -120,8 +122,7 @@ class LocalLaunch:
     def _busy(self) -> set[str]:
         """Stages in our own jobs, and stages that another living process works on."""
         ours = {key for running in self.running for key in running.chain}
-        missing = (key for key in self.graph.nodes if key not in ours and not self.store.has(key))
-        return ours | {key for key in missing if self.store.claimed(key)}
+        return ours | self.store.claimed_among(self.graph.nodes.keys() - ours - self.present)
 
     def _taken(self, busy: set[str]) -> int:
         ours = {key for running in self.running for key in running.chain}
@@ -134,9 +135,16 @@ class LocalLaunch:
 
     def _possible(self, key: str, ahead: tuple[str, ...]) -> bool:
         """Whether a stage can be made once the stages `ahead` are."""
-        if key in self.outcome.failed or self.store.has(key):
+        if key in self.outcome.failed or key in self.present:
             return False
-        return all(parent in ahead or self.store.has(parent) for parent in self.graph.nodes[key].parents.values())
+        parents = self.graph.nodes[key].parents.values()
+        return all(parent in ahead or parent in self.present for parent in parents) and not self._made(key)
+
+    def _made(self, key: str) -> bool:
+        """Whether a stage is made by now. What is made stays, so that a look at the store is needed only until then."""
+        if key not in self.present and self.store.has(key):
+            self.present.add(key)
+        return key in self.present
 
     def _jobs(self, ready: list[str], free: int) -> list[list[str]]:
         """What to start in so many free slots: a chain in each, short ones shared out over what the others leave."""
@@ -180,13 +188,12 @@ class LocalLaunch:
     def _collect(self) -> None:
         """Take finished jobs off the list; a stage they leave unmade has failed."""
         for running in list(self.running):
-            made = [key for key in running.chain if self.store.has(key)]
+            ended = running.job.done()  # asked first: what it made is in the store by then
+            made = [key for key in running.chain if self._made(key)]
             self.outcome.made += [key for key in made if key not in self.outcome.made]
-            if running.job.done():
+            if ended:
                 self.running.remove(running)
-                unmade = [key for key in running.chain if not self.store.has(key)]
-                self.outcome.made += [k for k in running.chain if self.store.has(k) and k not in self.outcome.made]
-                if unmade:
+                if unmade := [key for key in running.chain if key not in self.present]:
                     self.outcome.failed[unmade[0]] = (reason(self.store, unmade[0]), str(running.job.paths.stdout))
 
 

@@ -89,11 +89,15 @@ def test_a_dead_process_holds_no_claim(store):
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         assert store.claimed("k")
+        assert store.claimed_among({"k", "other"}) == {"k"}
+        assert store.claimed_among({"other"}) == set()
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not store.claimed("k")
     with store.claim("k"):
         assert store.claimed("k")
+        assert store.claimed_among({"k", "other"}) == {"k"}
+        assert store.claimed_among({"other"}) == set()
     assert list((store.root / "claims").iterdir()) == []
 
 
