@@ -106,10 +106,16 @@ def sample(run: Path, out: Path, prompt: str | None, images: list[Path], changes
 def export(run: Path, out: Path) -> None:
     """Write a run as folders that diffusers loads."""
     from svd_core.tasks.export import export as write
+    from svd_core.tasks.networks import LORA_FILE
 
     with _mendable():
         write(run, out)
-    console.print(f"{out}: exported")
+    if (out / LORA_FILE).is_file():
+        console.print(f"{out}: exported; `ablate sample` applies {LORA_FILE}, diffusers loads the network without it")
+    elif (out / "model_index.json").is_file():
+        console.print(f"{out}: exported; StableVideoDiffusionPipeline.from_pretrained loads it")
+    else:
+        console.print(f"{out}: exported; `ablate sample` and diffusers' classes load its parts")
 
 
 def _read_images(paths: list[Path]) -> "torch.Tensor | None":

@@ -79,6 +79,7 @@ def test_train_sample_export_and_sample_what_was_exported(tmp_path: Path) -> Non
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "first.png"), picture)
     run, made, exported, again = (tmp_path / name for name in ("run", "made", "exported", "again"))
+    results = []
     for arguments in (
         ("train", tmp_path / "tiny.yaml", "--out", run, "--tensorboard", tmp_path / "curves"),
         ("sample", run, "--image", tmp_path / "first.png", "--out", made),
@@ -87,6 +88,8 @@ def test_train_sample_export_and_sample_what_was_exported(tmp_path: Path) -> Non
     ):
         result = ablate(*arguments)
         assert result.returncode == 0, result.stderr
+        results.append(result.stdout)
+    assert "StableVideoDiffusionPipeline.from_pretrained loads it" in " ".join(results[2].split())
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (phase,) = (tmp_path / "curves").iterdir()
