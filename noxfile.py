@@ -1,7 +1,7 @@
 """
 Sessions of the project. All share one environment at `.venv`: a second copy of torch is gigabytes.
 
-`nox -s ablate -- NAME ARGS` is `ablate run NAME ARGS`; `nox -s tests` runs every test.
+`nox -s ablate -- NAME ARGS` is `ablate run NAME ARGS`; `nox -s tests long` runs every test but those of SLURM.
 """
 
 import hashlib
@@ -62,9 +62,16 @@ def run_ablation(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run every test, on two processes; arguments go to pytest."""
+    """Run the tests, on two processes; arguments go to pytest."""
     environment(session)
-    python(session, "-m", "pytest", *BY_MODULE, *session.posargs)
+    python(session, "-m", "pytest", *BY_MODULE, "-m", "not long", *session.posargs)
+
+
+@nox.session
+def long(session: nox.Session) -> None:
+    """Run the tests of a minute and more: kills at random moments, a full disk, hundreds of damaged files."""
+    environment(session)
+    python(session, "-m", "pytest", "-n", "2", "--dist", "worksteal", "-m", "long", *session.posargs)
 
 
 @nox.session

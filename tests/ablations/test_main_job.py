@@ -156,6 +156,7 @@ def until(condition, seconds=60):
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_killed_at_random_moments_it_ends_with_the_same_tables(part, tmp_path, through_submitit):
     """Killed with everything it started, again and again."""
     draw = random.Random(0)
@@ -170,6 +171,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(part, tmp_path, t
     assert tables(tmp_path) == tables(part)
 
 
+@pytest.mark.long
 def test_ctrl_c_stops_everything_quietly_and_a_lost_parent_nothing(part, tmp_path, through_submitit):
     """Ctrl-C reaches all processes of the terminal. Killed alone, `ablate run` leaves jobs that the next one awaits."""
     process = through_submitit()
@@ -204,6 +206,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", disk], check=True)
 
 
+@pytest.mark.long
 def test_a_full_disk_stops_the_run_and_keeps_what_was_done(part, tmp_path, small_disk, through_submitit):
     process = through_submitit(ABLATE_STORE=str(small_disk))
     stdout, stderr = process.communicate()

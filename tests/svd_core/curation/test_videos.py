@@ -258,6 +258,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 def test_ten_kills_at_random_moments_change_nothing(odd: Path, table: pl.DataFrame, tmp_path: Path) -> None:
     """Killed while listing, decoding, writing or merging; the last of the runs is left alone."""
     (tmp_path / "run.py").write_text(RUN.format(odd=str(odd), out=str(tmp_path / "out")))
@@ -280,6 +281,7 @@ def test_ten_kills_at_random_moments_change_nothing(odd: Path, table: pl.DataFra
     assert digests(tmp_path / "out") == digests(undisturbed)
 
 
+@pytest.mark.long
 def test_of_five_hundred_mutated_files_none_is_lost(tmp_path: Path) -> None:
     """Bytes changed, removed, inserted or zeroed at random places of small files of several codecs and containers."""
     images = drawn.cut(drawn.shot(0, 8, height=32, width=48), drawn.shot(1, 8, height=32, width=48))
