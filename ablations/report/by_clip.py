@@ -14,7 +14,8 @@ class ClipDifference:
     """
     Mean difference of `clips` pairs, and its 95 % interval clustered by the `sources` that they are made from.
 
-    `interval` is null where there is a single source.
+    `interval` is null where there is a single source, or the same difference in every pair: one of no width would
+    claim to be certain of what only never happened.
     """
 
     mean: float
@@ -45,5 +46,6 @@ def clip_differences(result: AblationResult) -> dict[str, dict[str, ClipDifferen
 def _difference(rows: pl.DataFrame) -> ClipDifference:
     values, sources = (rows["value"] - rows["base"]).to_list(), rows["clip"].to_list()
     count = len(set(sources))
-    mean, interval = clustered_mean(values, sources) if count > 1 else (sum(values) / len(values), None)
-    return ClipDifference(mean, interval, len(values), count)
+    if count == 1 or len(set(values)) == 1:
+        return ClipDifference(sum(values) / len(values), None, len(values), count)
+    return ClipDifference(*clustered_mean(values, sources), len(values), count)

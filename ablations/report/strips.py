@@ -12,8 +12,8 @@ from ablations.report.style import shortened
 
 WIDTH = 3.3
 PROMPTS = 2
-MANY_ARMS = 4
-"""More than that are shown with one prompt alone: a report is to stay below 1.5 MB."""
+MANY_ARMS = 3
+"""More than that are shown with one prompt alone: all reports together are to stay below 25 MB."""
 FRAMES = 8
 LABEL, TITLE, TURN = 0.9, 0.22, 0.1
 """Inches: names of rows, a group's title, the angles below it."""

@@ -33,6 +33,15 @@ def test_a_single_source_has_no_interval(ablation, tmp_path):
     assert (found.interval, found.clips, found.sources) == (None, 3, 1)
 
 
+def test_what_never_happened_in_any_clip_has_no_interval(ablation, tmp_path):
+    runs = []
+    for number, run in enumerate(ablation.runs):
+        pl.read_parquet(run.per_clip).with_columns(value=0.0).write_parquet(tmp_path / f"{number}.parquet")
+        runs.append(replace(run, per_clip=tmp_path / f"{number}.parquet"))
+    found = clip_differences(replace(ablation, runs=tuple(runs)))["toy_clip_score"]["filtered"]
+    assert (found.mean, found.interval, found.clips, found.sources) == (0.0, None, 36, 12)
+
+
 def test_runs_without_values_per_clip_are_left_out(ablation):
     runs = tuple(replace(run, per_clip=None) if run.arm == "unfiltered" else run for run in ablation.runs)
     assert clip_differences(replace(ablation, runs=runs)) == {}
