@@ -97,10 +97,13 @@ class Store:
         for name, facts in expected.items():
             if name not in found:
                 return f"{name} is missing"
-            if found[name].stat().st_size != facts["size"]:
-                return f"{name} has {found[name].stat().st_size} bytes instead of {facts['size']}"
-            if digest(found[name]) != facts["sha256"]:
-                return f"{name} has changed: its SHA-256 is not the manifest's"
+            try:
+                if found[name].stat().st_size != facts["size"]:
+                    return f"{name} has {found[name].stat().st_size} bytes instead of {facts['size']}"
+                if digest(found[name]) != facts["sha256"]:
+                    return f"{name} has changed: its SHA-256 is not the manifest's"
+            except FileNotFoundError:  # another process discards it just now
+                return f"{name} is gone"
         return None
 
     def discard(self, key: str) -> None:
@@ -159,8 +162,14 @@ class Store:
         return {int(path.name.split(".")[-2]): path for path in paths}
 
     def _holder(self, key: str) -> tuple[int, Mapping[str, Any]]:
-        number, path = max(self._claims(key).items(), default=(0, None))
-        return number, read_json(path, missing={}) if path else {}
+        number: int = 0
+        facts: Mapping[str, Any] = {}
+        for _ in range(2):  # a second look where the claim went between the listing and the reading
+            number, path = max(self._claims(key).items(), default=(0, None))
+            facts = read_json(path, missing={}) if path else {}
+            if facts or path is None:
+                break
+        return number, facts
 
     def _take(self, key: str, number: int) -> bool:
         """Create the claim whole or not at all: a link is atomic and fails if the name is taken."""

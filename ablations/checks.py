@@ -88,9 +88,10 @@ def check_alike(arms: Mapping[str, AnyRecipe], baseline: str, document: Document
             raise document.error(("arms", arm), f"the same settings as {twin!r}: there is nothing to compare")
 
 
-JUDGES = ("reference", "score_encoder", "sample.clips")
+JUDGES = ("reference", "score_encoder", "sample.clips", "last phase's task")
 
 
 def judges(recipe: AnyRecipe) -> tuple[Any, ...]:
     """What scores depend on beside the clips that are scored: values of JUDGES."""
-    return recipe.reference, getattr(recipe, "score_encoder", None), recipe.sample.clips
+    chain = getattr(recipe, "chain", None)  # the task of the last says which frames a run is given
+    return recipe.reference, getattr(recipe, "score_encoder", None), recipe.sample.clips, chain and chain[-1].task

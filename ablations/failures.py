@@ -14,6 +14,8 @@ KINDS = {
     "cancelled": "it was cancelled",
     "never_started": "what it waited for failed",
 }
+PASSING = ("out_of_memory", "disk_full", "environment", "killed", "time_limit", "node_failure", "cancelled")
+"""Kinds that may not come again when the same is tried again."""
 EXIT_CODES = {"exception": 70, "out_of_memory": 12, "disk_full": 28, "environment": 69}
 """Exit statuses of a task by kind: SLURM keeps them even where the store's disk is full."""
 PREEMPTED = 75

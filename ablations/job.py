@@ -62,12 +62,11 @@ def make(store: Store, key: str, begin: Callable[[], None] = lambda: None) -> No
         if store.has(key):
             return
         node = read_node(store, key)
-        missing = [parent for parent in node.parents.values() if not store.has(parent)]
-        if missing:
-            raise RunError(f"{key} needs {', '.join(missing)}, which are not in {store.root}")
         report = StatusFile(store, key)
-        begin()
         try:
+            if missing := [parent for parent in node.parents.values() if not store.has(parent)]:
+                raise RunError(f"{key} needs {', '.join(missing)}, which are not in {store.root}")
+            begin()
             report.write("running")
             perform(store, node, report)
         except Interrupted:
@@ -100,7 +99,8 @@ class StatusFile:
 
     def __init__(self, store: Store, key: str) -> None:
         self.path = store.folder("status") / f"{key}.json"
-        self.spent_before = float(read_json(self.path, missing={}).get("spent_s", 0.0))
+        before = read_json(self.path, missing={})
+        self.spent_before = 0.0 if before.get("state") == "done" else float(before.get("spent_s", 0.0))
         self.started = time.time()
         self.first: tuple[float, int] | None = None
         self.last = 0.0

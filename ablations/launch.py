@@ -135,13 +135,15 @@ class LocalLaunch:
 
     def _possible(self, key: str, ahead: tuple[str, ...]) -> bool:
         """Whether a stage can be made once the stages `ahead` are."""
-        if key in self.outcome.failed or key in self.present:
+        if key in self.present:
             return False
         parents = self.graph.nodes[key].parents.values()
-        return all(parent in ahead or parent in self.present for parent in parents) and not self._made(key)
+        if not all(parent in ahead or parent in self.present for parent in parents):
+            return False
+        return not self._made(key) and key not in self.outcome.failed  # another process may make what failed here
 
     def _made(self, key: str) -> bool:
-        """Whether a stage is made by now. What is made stays, so that a look at the store is needed only until then."""
+        """Whether a stage is made by now. The store is asked only until then, and before a job that needs it starts."""
         if key not in self.present and self.store.has(key):
             self.present.add(key)
         return key in self.present
@@ -162,6 +164,11 @@ class LocalLaunch:
         return self.remaining[chain[0]] < SHORT_S and stages <= self.known and stages.isdisjoint(self.cluster.all_cores)
 
     def _start(self, chain: list[str]) -> None:
+        """Start a job, unless what it is made from has been discarded meanwhile: then that is made again first."""
+        parents = {parent for link in chain for parent in self.graph.nodes[link].parents.values()}
+        if gone := {parent for parent in parents - {*chain} if not self.store.has(parent)}:
+            self.present -= gone
+            return
         for link in chain:
             write_node(self.store, self.graph.nodes[link])
         wide = self.graph.nodes[chain[0]].stage in self.cluster.all_cores

@@ -99,7 +99,19 @@ def plan(spec: Spec) -> Graph:
         recipe = spec.arms[arm].with_seed(seed)
         roles = task_experiment(recipe, graph.add) if isinstance(recipe, TaskRecipe) else experiment(recipe, graph.add)
         graph.runs[arm, seed] = {role: node.key for role, node in roles.items()}
+    check_twins(spec, graph)
     return graph
+
+
+def check_twins(spec: Spec, graph: Graph) -> None:
+    """No two arms are one experiment: what they differ by must reach a stage. Raises PlanError."""
+    owners: dict[str, str] = {}
+    for arm in spec.arms:
+        twin = owners.setdefault(graph.runs[arm, spec.seeds[0]]["score"], arm)
+        if twin != arm:
+            raise PlanError(
+                f"{spec.path}: arms {twin!r} and {arm!r} are one experiment: no stage reads what they differ by"
+            )
 
 
 def usual(recipe: AnyRecipe) -> Graph:

@@ -228,7 +228,7 @@ def write_results(
     if all(run.missing for run in findings.result.runs) and has_scores(folder):
         raise RunError(f"no run of {spec.name} is scored in {Store().root}; the report in {folder} is left as it is")
     page = write_report(findings, folder)
-    if RESULTS in folder.parents:
+    if RESULTS.resolve() in folder.resolve().parents:
         from ablations.overview import write_overview
 
         write_overview()
@@ -250,8 +250,9 @@ def results_folder(asked: "Spec | Study", out: Path | None) -> Path:
     """
     if out is None and asked.in_process:
         return Store().root / "results" / f"{asked.name}-{asked.scale}"
-    if out is None and (whose := taken(asked.path)):
-        raise PlanError(f"{RESULTS / asked.name} is where {whose} has its results: rename {asked.path}, or give --out")
+    for path in (asked.path, asked.scale_path):
+        if out is None and (whose := taken(path)):
+            raise PlanError(f"{RESULTS / path.stem} is where {whose} has its results: rename {path}, or give --out")
     folder = out or RESULTS / ("" if asked.scale == "laptop" else asked.scale) / asked.name
     check_writable(folder)
     return folder

@@ -66,6 +66,7 @@ class Spec:
     paper: str
     limits: str
     scale: str
+    scale_path: Path
     in_process: bool
     core_seconds: dict[str, float]
     plan_only: str
@@ -110,6 +111,13 @@ def taken(path: Path) -> str | None:
     return found[0] if found else "the benchmarks" if path.stem == "performance" else None
 
 
+def scale_of(scale: str) -> tuple[Document, "ScaleFile"]:
+    """A scale by its packaged name or the path of a YAML file, checked by itself."""
+    document = Document(find("scales", scale))
+    check_name(document)
+    return document, validate(ScaleFile, document.data, {(): (document, ())})
+
+
 def load(name: str, scale: str = "laptop") -> Spec:
     """
     Read and check a spec (packaged name or path of a YAML file) at a scale.
@@ -125,8 +133,7 @@ def load(name: str, scale: str = "laptop") -> Spec:
         raise document.error(("recipe",), str(error)) from error
     task = is_task(recipe.data)
     check(file, document, recipe.data)
-    scale_document = Document(find("scales", scale))
-    scale_file = validate(ScaleFile, scale_document.data, {(): (scale_document, ())})
+    scale_document, scale_file = scale_of(scale)
     if scale_file.metrics and not task:
         check_metrics(scale_file.metrics, scale_document, recipe.data)
         if file.primary not in scale_file.metrics:
@@ -148,6 +155,7 @@ def load(name: str, scale: str = "laptop") -> Spec:
         paper=file.paper,
         limits=file.limits,
         scale=scale_document.path.stem,
+        scale_path=scale_document.path,
         in_process=scale_file.in_process,
         core_seconds=scale_file.core_seconds,
         plan_only=scale_file.plan_only,

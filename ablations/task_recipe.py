@@ -5,7 +5,15 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from bench.settings import ScoreSettings
-from svd_core.tasks.settings import ClipsSettings, Phase, SampledClips, TaskSampleSettings, TrainingRecipe
+from svd_core.tasks.settings import (
+    ClipsSettings,
+    ExecutionSettings,
+    Phase,
+    SampledClips,
+    TaskSampleSettings,
+    TrainingRecipe,
+    WatchSettings,
+)
 
 
 class TaskRecipe(TrainingRecipe):
@@ -27,6 +35,10 @@ class TaskRecipe(TrainingRecipe):
             raise ValueError(
                 "a spec renders its clips and starts from fresh weights; `ablate train` reads what you have"
             )
+        if self.autoencoder.folder or (self.conditioners.text, self.conditioners.image) != ("toy", "random"):
+            raise ValueError("a spec makes its own frozen networks; `ablate train` reads what you have")
+        if self.execution != ExecutionSettings() or self.watch != WatchSettings():
+            raise ValueError("execution and watch are of `ablate train`: a spec's stages all train alike")
         for name in self.seeded:
             if name not in self.phases:
                 raise ValueError(f"seeded names phase {name!r}; there are: {', '.join(self.phases)}")

@@ -1,6 +1,7 @@
 """People's votes on the clips of a spec: asked for on a page, kept in a log, read as a table."""
 
 import json
+import os
 import secrets
 import socket
 import tempfile
@@ -132,9 +133,11 @@ def held_log(spec: Spec, store: Store) -> Iterator[Log]:
 def token_of(store: Store) -> str:
     """The token of this store's voting pages: kept, so that a restarted page knows its raters' links."""
     path = store.folder("votes") / "token"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(16))
+    if not path.exists() or not path.read_text():
+        own = path.with_name(f".token.{os.getpid()}")
+        own.touch(mode=0o600)
+        own.write_text(secrets.token_urlsafe(16))
+        own.replace(path)  # whole or not at all: an empty token would let everybody in
     return path.read_text()
 
 

@@ -1,6 +1,7 @@
 """Judging one run's clips: every metric by name, with what it was measured with."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -8,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
@@ -101,6 +101,10 @@ class Measured:
     error: str | None = None
 
 
+PASSING = re.compile("out of memory|can't allocate memory|CUDA|CUBLAS|CUDNN|cannot use GPU", re.IGNORECASE)
+"""In messages of PyTorch about the machine, not the clips."""
+
+
 def measure(
     name: str,
     videos: Videos,
@@ -114,8 +118,8 @@ def measure(
     """
     One metric; a failure becomes its reason, so that the other metrics stand.
 
-    What may go well another time, such as a full memory or a disk that does not answer, is raised: a reason is kept
-    for ever.
+    What may go well another time is raised: a full memory, a GPU or disk that does not answer, weights or a package
+    that are not there. A reason is kept for ever.
 
     `ours` keeps the features of the clips, so that a second metric on the same encoder costs no forward.
     """
@@ -129,8 +133,8 @@ def measure(
             return toy_agreement(videos, texts.prompts, texts.toy_clip)
         found = mean_of(of_each_clip(name, videos, texts, truth))
         return replace(found, weights=weights.verify(encoder) if encoder else None)
-    except (ValueError, KeyError, RuntimeError, ImportError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):  # of a GPU, of the CPU
+    except (ValueError, KeyError, RuntimeError) as error:
+        if isinstance(error, weights.WeightsError) or PASSING.search(str(error)):
             raise
         return Measured(error=f"{type(error).__name__}: {error}")
 

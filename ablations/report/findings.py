@@ -94,7 +94,7 @@ class Findings:
     def leaders(self) -> set[str]:
         """Arms set in bold: those better than the baseline, or the baseline if every other arm is worse."""
         words = {arm: c.verdict for arm, c in self.comparisons.items() if c.verdict != "descriptive"}
-        if words and set(words.values()) == {"worse"} and self.whole is self.result:
+        if words and set(words.values()) == {"worse"} and len(self.whole.arms) == len(self.result.arms):
             return {self.result.baseline}
         return {arm for arm, word in words.items() if word == "better"}
 

@@ -101,7 +101,7 @@ def conclude(study: Study, journal: optuna.Study, store: Store, cluster_name: st
     final = write_final_spec(study, found.params, f"trial {found.number}", folder) if found else None
     status = int(found is None)
     if final:
-        status = run_spec(str(final), study.scale, cluster_name, folder / "winner", wait=True)
+        status = run_spec(str(final), study.asked_scale, cluster_name, folder / "winner", wait=True)
     page = write_search_report(study, journal, store, folder, final)
     if found is None:
         tell("nothing was found", "red", ": no trial met the constraint and has a value")
@@ -115,16 +115,16 @@ def run_by_preference(study: Study, store: Store, cluster_name: str, folder: Pat
 
     axes = [write_axis(study, parameter, folder) for parameter in study.file.parameters]
     for axis in axes:
-        if run_spec(str(axis.spec), study.scale, cluster_name, folder / axis.spec.stem, wait=True):
+        if run_spec(str(axis.spec), study.asked_scale, cluster_name, folder / axis.spec.stem, wait=True):
             return 1
     ratings = [rate(study, axis, store) for axis in axes]
     for rated in ratings:
         if rated.lacking:
-            at = "" if study.scale == "laptop" else f" --scale {study.scale}"
+            at = "" if study.scale == "laptop" else f" --scale {study.asked_scale}"
             console.print(f"{rated.lacking}: ablate vote {rated.axis.spec}{at}")
     point = preferred(study, ratings)
     final = write_final_spec(study, point, "what raters preferred", folder) if point else None
-    status = run_spec(str(final), study.scale, cluster_name, folder / "winner", wait=True) if final else 0
+    status = run_spec(str(final), study.asked_scale, cluster_name, folder / "winner", wait=True) if final else 0
     page = write_preference_report(study, store, ratings, folder, final)
     console.print(f"report: {page}")
     return status

@@ -12,8 +12,9 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ablations.artifacts import Store
-from ablations.errors import AblateError
+from ablations.artifacts import Store, read_json
+from ablations.errors import AblateError, RunError
+from ablations.failures import PASSING
 from ablations.launch import Outcome
 from ablations.plan import Graph
 from ablations.search.candidate import Candidate, Unmeasured, means, union
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 MOST_DUPLICATES = 50
 """So many duplicates in a row mean that the sampler has nothing new to propose."""
+
+
+class Halted(RunError):
+    """A trial was stopped by what says nothing of its point: a full disk or memory, a killed process."""
+
 
 KEPT_SHARE = "kept_share"
 """Optuna's constraint: how far the kept share lies outside its bounds; 0 and less is inside."""
@@ -83,6 +89,8 @@ class Controller:
             self.duplicates = 0 if twin is None else self.duplicates + 1
             if not (self.advance(trial, candidate, outcome) if twin is None else self.follow(trial, twin)):
                 waiting.append((trial, candidate))
+        except Halted:
+            raise
         except (AblateError, Unmeasured) as error:
             self.end(trial, TrialState.FAIL, reason=str(error).partition("\n")[0])
 
@@ -122,6 +130,11 @@ class Controller:
             keys = self.needed(trial, candidate)
             if failed := [key for key in outcome.failed if key in candidate.graph.closure(keys)]:
                 reason, log = outcome.failed[failed[0]]
+                if passing(self.store, failed[0]):
+                    raise Halted(
+                        f"{failed[0]} failed for a cause that may pass: {reason} (log: {log}); "
+                        f"trial {trial.number} is kept, and the same command goes on with it"
+                    )
                 raise Unmeasured(f"{failed[0]} failed: {reason} (log: {log})")
             if not all(self.store.has(key) for key in keys):
                 return False
@@ -168,6 +181,12 @@ class Controller:
             for objective, value in zip(self.study.file.objectives, values or [], strict=bool(values))
         )
         self.say(f"trial {trial.number}: {found or f'{state.name.lower()}: {reason}'}")
+
+
+def passing(store: Store, key: str) -> bool:
+    """Whether a stage that failed may go well another time, by its own account; a killed one gave none."""
+    status = read_json(store.root / "status" / f"{key}.json", missing={})
+    return status.get("state") != "failed" or status.get("kind") in PASSING
 
 
 def note(trial: Trial, name: str, value: Any) -> None:

@@ -96,7 +96,7 @@ def arm_name(parameter: str, level: Value) -> str:
 
 def rate(study: Study, axis: Axis, store: Store) -> Rated:
     """Elo of an axis' levels by the study's rater."""
-    spec = load(str(axis.spec), study.scale)
+    spec = load(str(axis.spec), study.asked_scale)
     graph = plan(spec)
     if study.file.rater == VOTES:
         votes = on_present_samples(votes_table(spec, store), graph, store)

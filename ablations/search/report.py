@@ -116,7 +116,7 @@ def retrained(study: Study, store: Store, final: Path) -> list[dict[str, str]]:
     from ablations.plan import plan
     from ablations.spec import load
 
-    spec = load(str(final), study.scale)
+    spec = load(str(final), study.asked_scale)
     findings = Findings(collect(spec, plan(spec), store))
     pairs = zip(findings.comparisons.values(), findings.verdicts, strict=True)
     return [{"word": comparison.verdict, "text": text} for comparison, text in pairs]

@@ -25,7 +25,7 @@ from ablations.document import Document, validate
 from ablations.errors import AblateError, nearest
 from ablations.recipe import Override, Recipe, build, is_task, merged, overrides, sizes
 from ablations.search.parameters import Parameter, is_whole
-from ablations.spec import ScaleFile, available, find
+from ablations.spec import HOME, available, find, scale_of
 from bench.settings import METRICS, SUBSET_METRICS, Direction
 from svd_core.settings import Settings
 
@@ -100,11 +100,17 @@ class Study:
     file: StudyFile
     document: Document
     scale: str
+    scale_path: Path
     in_process: bool
     core_seconds: dict[str, float]
     plan_only: str
     base: Document
     layers: list[Override]
+
+    @property
+    def asked_scale(self) -> str:
+        """The scale as the commands take it: a packaged name, or the path of the user's own file."""
+        return self.scale if self.scale_path.parent == HOME / "scales" else str(self.scale_path)
 
     def recipe(self, point: Mapping[str, Any], key: str = "parameters") -> Recipe:
         """Recipe, then scale, then the point. Raises DocumentError at the study's own line under `key`."""
@@ -170,8 +176,7 @@ def load(name: str, scale: str = "laptop") -> Study:
     document = Document(find("studies", name))
     check_name(document)
     file = validate(StudyFile, document.data, {(): (document, ())})
-    scale_document = Document(find("scales", scale))
-    scale_file = validate(ScaleFile, scale_document.data, {(): (scale_document, ())})
+    scale_document, scale_file = scale_of(scale)
     try:
         base = Document(find("recipes", file.recipe, document.path.parent))
     except AblateError as error:
@@ -181,6 +186,7 @@ def load(name: str, scale: str = "laptop") -> Study:
         file=file,
         document=document,
         scale=scale_document.path.stem,
+        scale_path=scale_document.path,
         in_process=scale_file.in_process,
         core_seconds=scale_file.core_seconds,
         plan_only=scale_file.plan_only,

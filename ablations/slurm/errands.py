@@ -46,6 +46,7 @@ def orders_for(batch: Batch, kind: str, commands: Sequence[list[str]]) -> Orders
     """Orders for one command a task; the user's own YAML files are copied, as the jobs' code is."""
     orders = batch.orders(kind, {index: [] for index in range(len(commands))})
     orders.commands = {
-        index: [keep(batch.store, orders.name, word) for word in words] for index, words in enumerate(commands)
+        index: [keep(batch.store, orders.name, str(place), word) for place, word in enumerate(words)]
+        for index, words in enumerate(commands)
     }
     return orders

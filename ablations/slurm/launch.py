@@ -159,7 +159,7 @@ def report_of(batch: Batch) -> Orders:
 
 def kept_files(store: Store, name: str, names: Names) -> tuple[str, str]:
     """What the report is written from: spec and scale, the user's own as copies of the files as they are now."""
-    spec, scale = (keep(store, name, given) for given in (names.spec, names.scale))
+    spec, scale = keep(store, name, "spec", names.spec), keep(store, name, "scale", names.scale)
     recipe = Path(str(Document(find("specs", names.spec)).data["recipe"]))
     if recipe.suffix in (".yaml", ".yml") and not recipe.is_absolute():
         if ".." in recipe.parts:
@@ -170,11 +170,11 @@ def kept_files(store: Store, name: str, names: Names) -> tuple[str, str]:
     return spec, scale
 
 
-def keep(store: Store, name: str, given: str) -> str:
+def keep(store: Store, name: str, kind: str, given: str) -> str:
     """A user's own YAML file copied beside an array's orders; packaged names stay as they are."""
     path = Path(given)
     if path.suffix not in (".yaml", ".yml"):
         return given
-    folder = home(store, name) / "files"
+    folder = home(store, name) / "files" / kind
     folder.mkdir(parents=True, exist_ok=True)
     return str(shutil.copyfile(path, folder / path.name))

@@ -13,7 +13,7 @@ from ablations.errors import AblateError, DocumentError, PlanError, RunError
 from ablations.plan import plan
 from ablations.run import note_asked, results_folder, show_status, write_results
 from ablations.search.command import run_search
-from ablations.spec import load
+from ablations.spec import HOME, load
 from ablations.status import standing
 
 SPEC = """\
@@ -64,6 +64,29 @@ def test_arms_that_cannot_be_compared_or_mean_nothing_are_refused(write, setting
         load(write(SPEC.replace("pretrain_videos.lr: 2.0e-3", settings)))
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("order: [images, videos]", "its last phase's task differs from that of 'a'"),
+        ("execution.precision: bfloat16", "execution and watch are of `ablate train`"),
+        ("watch.grid_every: 5", "execution and watch are of `ablate train`"),
+        ("autoencoder.folder: /tmp/vae", "a spec makes its own frozen networks"),
+        ("conditioners.image: /tmp/clip", "a spec makes its own frozen networks"),
+    ],
+)
+def test_arms_of_a_task_that_mean_nothing_to_its_stages_are_refused(write, settings, words):
+    with pytest.raises(DocumentError, match=rf"mine\.yaml:.*{words}"):
+        load(write(TASK.replace("phases.videos.lr: 2.0e-3", settings)))
+
+
+def test_arms_that_no_stage_tells_apart_are_refused(write):
+    lone = TASK.replace("phases.videos.lr: 2.0e-3", "order: [images, image_to_video], phases.videos.lr: 1.0e-3")
+    twins = lone.replace("  a: {}", "  a: {order: [images, image_to_video]}")
+    assert twins != lone
+    with pytest.raises(PlanError, match=r"mine\.yaml: arms 'a' and 'b' are one experiment: no stage reads"):
+        plan(load(write(twins)))
+
+
 def test_an_exact_setting_after_a_wildcard_replaces_it(write):
     text = SPEC.replace("pretrain_videos.lr: 2.0e-3", "'*.precision': bfloat16, sample.precision: float32")
     arm = load(write(text)).arms["b"]
@@ -107,6 +130,15 @@ def test_results_of_others_are_not_replaced(write, name, tmp_path, monkeypatch):
         results_folder(spec, None)
     assert results_folder(spec, tmp_path / "other") == tmp_path / "other"
     assert results_folder(load("data_curation"), None).name == "data_curation"
+
+
+def test_an_own_scale_of_a_packaged_name_does_not_replace_its_results(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = write((HOME / "scales" / "laptop.yaml").read_text(), "laptop.yaml")
+    spec = load("data_curation", own)
+    with pytest.raises(PlanError, match=r"is where a scale has its results: rename .*laptop\.yaml, or give --out"):
+        results_folder(spec, None)
+    assert results_folder(spec, tmp_path / "other") == tmp_path / "other"
 
 
 def test_results_that_could_not_be_written_are_refused_before_anything_runs(write, tmp_path):

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from ablations import job, launch, stages
-from ablations.artifacts import Store
+from ablations.artifacts import Store, write_json
 from ablations.cluster import LocalCluster
+from ablations.errors import RunError
 from ablations.launch import LocalLaunch, Outcome
 from ablations.plan import Graph
 from ablations.stage import Stage
@@ -229,3 +230,45 @@ def test_the_view_tells_each_event_once_where_there_is_no_terminal(tmp_path, cal
     assert text.count("✓") == 4
     assert text.count("✗") == 1
     assert "No space left on device" in text
+
+
+def test_what_another_run_makes_of_a_failed_stage_is_gone_on_with(tmp_path, order, calls):
+    store = Store(tmp_path)
+    graph, keys = graph_of(("a", "root"), ("b", "next", "root"))
+    launching = LocalLaunch(graph, store, LocalCluster(about="test", cores=1), {}, Outcome())
+    launching.outcome.failed[keys["root"]] = ("of its own", "the.log")
+    assert launching._ready(set()) == []
+    job.write_node(store, graph.nodes[keys["root"]])
+    job.make(store, keys["root"])
+    launching._ready(set())
+    assert launching._ready(set()) == [keys["next"]]
+
+
+def test_what_another_run_discards_is_made_again(tmp_path, order, calls):
+    store = Store(tmp_path)
+    graph, keys = graph_of(("a", "root"), ("b", "next", "root"))
+    run(graph_of(("a", "root"))[0], store)
+    launching = LocalLaunch(graph, store, LocalCluster(about="test", cores=1), {}, outcome := Outcome())
+    store.discard(keys["root"])
+    launching.run(lambda: None)
+    assert outcome.made == [keys["root"], keys["next"]]
+    assert not outcome.failed
+
+
+def test_a_stage_without_its_parent_says_so_itself(tmp_path, calls):
+    store = Store(tmp_path)
+    graph, keys = graph_of(("a", "root"), ("b", "next", "root"))
+    job.write_node(store, graph.nodes[keys["next"]])
+    with pytest.raises(RunError, match="needs a-"):
+        job.make(store, keys["next"])
+    assert "needs a-" in launch.reason(store, keys["next"])
+
+
+def test_what_is_made_again_is_not_billed_twice(tmp_path, calls):
+    store = Store(tmp_path)
+    (key,) = (graph := graph_of(("a", "root"))[0]).nodes
+    job.write_node(store, graph.nodes[key])
+    status = store.folder("status") / f"{key}.json"
+    for state, seconds in (("running", 3600.0), ("done", 0.0)):
+        write_json(status, {"state": state, "spent_s": 3600.0})
+        assert job.StatusFile(store, key).spent_s == pytest.approx(seconds, abs=5)

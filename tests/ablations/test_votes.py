@@ -17,6 +17,7 @@ from ablations.votes import (
     on_present_samples,
     read_clip,
     subject_of,
+    token_of,
     votes_table,
 )
 from bench.preference.ledger import REAL
@@ -196,3 +197,12 @@ def test_answers_to_no_ballot(spec, store, tmp_path, pair, answer, message):
     pl.DataFrame({"pair": [pair or known], "answer": [answer], "rater": ["w"]}).write_csv(tmp_path / "answers.csv")
     with pytest.raises(AblateError, match=message):
         import_votes("data_curation", "smoke", tmp_path / "answers.csv")
+
+
+def test_a_token_left_empty_is_made_anew(tmp_path):
+    store = Store(tmp_path)
+    (store.folder("votes") / "token").touch()
+    token = token_of(store)
+    assert len(token) > 16
+    assert token_of(store) == token
+    assert (store.folder("votes") / "token").stat().st_mode & 0o077 == 0

@@ -11,8 +11,9 @@ from bench.metrics.frechet import frechet_distance
 from bench.reference import reference_features
 from bench.score import Texts, mean_of, measure, score
 from bench.settings import ReferenceFeaturesSettings, ScoreSettings
+from svd_core.device import CHOSEN, best_device
 from svd_core.encoders.toy_clip import train_toy_clip
-from svd_core.encoders.weights import fetch
+from svd_core.encoders.weights import MissingWeights, fetch
 from svd_core.encoders.weights_table import TABLE
 from svd_core.settings import ToyClipSettings
 
@@ -124,15 +125,23 @@ def test_too_short_videos_leave_the_other_metrics_standing(toy_clip, tmp_path):
     assert scores["dynamic_degree"]["value"] == 0
 
 
-@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, OSError])
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, OSError, ImportError, MissingWeights])
 def test_what_may_go_well_another_time_is_no_score(kind, monkeypatch):
     """A null with a reason would be kept as the run's score for ever."""
 
     def fail(*_):
-        raise kind("not now")
+        raise kind("out of memory, or not there: not now")
 
     monkeypatch.setattr("bench.score.of_each_clip", fail)
     with pytest.raises(kind, match="not now"):
+        measure("dynamic_degree", np.zeros((2, 3, 3, 8, 8), np.uint8), Texts([], [], None), {}, None, {})
+
+
+def test_a_gpu_that_cannot_be_used_is_no_score(monkeypatch):
+    monkeypatch.setenv(CHOSEN, "0")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("bench.score.of_each_clip", lambda *_: best_device())
+    with pytest.raises(RuntimeError, match="cannot use GPU 0"):
         measure("dynamic_degree", np.zeros((2, 3, 3, 8, 8), np.uint8), Texts([], [], None), {}, None, {})
 
 

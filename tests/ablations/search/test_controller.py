@@ -5,7 +5,7 @@ import pytest
 from optuna.trial import TrialState
 from worlds import ALIGNMENT, MOTION, SUBSETS, TRAINED
 
-from ablations.errors import AblateError
+from ablations.errors import AblateError, RunError
 from ablations.search import controller
 from ablations.search.journal import ChangedStudy, counted, journal_path, open_journal
 from ablations.search.winner import finished, front, winner
@@ -112,6 +112,17 @@ def test_failed_and_unmeasured_trials_keep_their_reason_and_the_search_goes_on(p
     assert "fvd is inf: not a finite number" in reasons
     assert len(counted(journal.get_trials())) == 12
     assert winner(game.study, journal) is not None
+
+
+def test_a_full_disk_stops_the_search_and_fails_no_trial(play):
+    game = play(TRAINED)
+    game.world.failing["{'motion': 0.0, 'alignment': 0.0}"], game.world.kind = "OSError: no space left", "disk_full"
+    with pytest.raises(RunError, match=r"for a cause that may pass: OSError: no space left .* trial 0 is kept"):
+        game.run()
+    game.world.failing.clear()
+    journal = game.run()
+    assert journal.get_trials()[0].state == TrialState.COMPLETE
+    assert not [t for t in journal.get_trials() if t.state == TrialState.FAIL]
 
 
 def test_nsga2_finds_a_front_of_quality_and_size(play):

@@ -24,6 +24,7 @@ class World:
 
     def __init__(self, store):
         self.store, self.made, self.calls, self.failing = store, [], 0, {}
+        self.kind = "exception"  # of the failures in `failing`, as the stages' own accounts would say
 
     def score(self, shares, samples, seed):
         return (shares["motion"] - 0.25) ** 2 + (shares["alignment"] - 0.5) ** 2 + 1 / samples + 0.001 * seed
@@ -40,6 +41,7 @@ class World:
             if any(parent in outcome.failed or parent in outcome.blocked for parent in node.parents.values()):
                 outcome.blocked.append(key)
             elif (reason := self.failing.get(str(self.shares(graph, node)))) and node.stage == "sample":
+                write_json(self.store.folder("status") / f"{key}.json", {"state": "failed", "kind": self.kind})
                 outcome.failed[key] = (reason, "the.log")
             else:
                 self.finish(key, self.scores(graph, node))
