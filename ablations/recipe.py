@@ -63,6 +63,11 @@ class Recipe(Settings):
             ours, theirs = getattr(self.curate, name), getattr(getattr(self, stage), name)
             if ours != theirs:
                 raise ValueError(f"curate.{name} is {ours} but {stage}.{name} is {theirs}; they must be equal")
+        if self.sample.clips > self.reference.clips:
+            raise ValueError(
+                f"sample.clips is {self.sample.clips}, but reference.clips, whose captions are sampled, is "
+                f"{self.reference.clips}"
+            )
         return self
 
     @model_validator(mode="after")

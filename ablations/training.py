@@ -44,7 +44,8 @@ def load_recipe(name: str, folders: list[str], start: str | None) -> TrainingRec
         known = list(data.get("data", {}))
         if key not in known or not folder:
             raise AblateError(f"--data {entry}: expected NAME=FOLDER; {nearest(key, known)}")
-        data["data"] = {**data["data"], key: {"folder": folder}}
+        subset = {name: value for name, value in data["data"][key].items() if name == "subset"}
+        data["data"] = {**data["data"], key: {"folder": folder, **subset}}
     if start is not None:
         data["start"] = start
     return validate(TrainingRecipe, data, {(): (document, ())})

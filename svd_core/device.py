@@ -1,6 +1,8 @@
 """Where the networks of a stage run."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -19,6 +21,22 @@ def best_device() -> torch.device:
     if chosen := os.environ.get(CHOSEN):
         raise RuntimeError(f"PyTorch cannot use GPU {chosen}; set CUDA_VISIBLE_DEVICES= (empty) to run on the CPU")
     return torch.device("cpu")
+
+
+@contextmanager
+def flags_restored() -> Iterator[None]:
+    """Afterwards what `repeatable_device` set is as it was: who prepares a training must not change how it computes."""
+    backend, utilities = torch.backends.cudnn, torch.utils.deterministic
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        backend.allow_tf32,
+        utilities.fill_uninitialized_memory,  # type: ignore[attr-defined]
+    )
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        backend.allow_tf32, utilities.fill_uninitialized_memory = before[1:]  # type: ignore[attr-defined]
 
 
 def repeatable_device() -> torch.device:

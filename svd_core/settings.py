@@ -87,6 +87,17 @@ class CurationSettings(Settings):
     aesthetics_over_frames: Literal["best", "mean", "worst"] = "best"
     alignment_over_frames: Literal["mean", "max"] = "mean"
 
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check_lengths(self.min_clip_s, self.max_clip_s)
+        return self
+
+
+def check_lengths(least: float, most: float) -> None:
+    """Raise ValueError unless clips of some length fit."""
+    if least > most:
+        raise ValueError(f"min_clip_s {least:g} lies above max_clip_s {most:g}: no clip fits")
+
 
 class VideoCurationSettings(Settings):
     """Anybody's videos to clip table and shards of clips (`ablate curate`).
@@ -106,8 +117,7 @@ class VideoCurationSettings(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.min_clip_s > self.max_clip_s:
-            raise ValueError(f"min_clip_s {self.min_clip_s:g} lies above max_clip_s {self.max_clip_s:g}: no clip fits")
+        check_lengths(self.min_clip_s, self.max_clip_s)
         return self
 
 
@@ -136,6 +146,12 @@ class AutoencoderSettings(Settings):
     lr: float = Field(2e-3, gt=0)
     latent_noise: float = Field(0.35, ge=0)
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _fewer_than_values(self) -> Self:
+        if self.channels > (values := 3 * self.patch**2):
+            raise ValueError(f"a patch of {self.patch} × {self.patch} pixels has {values} values, not {self.channels}")
+        return self
 
 
 class EncodeSettings(Settings):
@@ -207,6 +223,15 @@ class NetworkSettings(Settings):
     layers_per_block: int = Field(1, ge=1)
     attention_levels: tuple[bool, ...] = (True, True)
     num_attention_heads: tuple[int, ...] = (2, 4)
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> Self:
+        levels = len(self.block_out_channels)
+        for name in ("attention_levels", "num_attention_heads"):
+            if len(getattr(self, name)) != levels:
+                found = len(getattr(self, name))
+                raise ValueError(f"block_out_channels has {levels} levels, but {name} has {found} values; one a level")
+        return self
 
 
 Objective = Literal["continuous", "v", "epsilon"]
@@ -318,3 +343,9 @@ class SampleSettings(Settings):
     precision: Precision = Field("float32", exclude_if=lambda precision: precision == "float32")
     batch_size: int = Field(16, ge=1)
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min {self.sigma_min:g} must be below sigma_max {self.sigma_max:g}")
+        return self

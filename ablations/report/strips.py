@@ -56,7 +56,8 @@ def _draw(findings: Findings, titles: list[str], *, azimuths: bool) -> Figure | 
             angle = f"{360 * view / rows[0][2].shape[1]:.0f}°"
             figure.text(across, bounds.y1 + 0.02 / height, angle, fontsize=5.5, ha="center")
         for panel, (label, colour, clips) in zip(panels[clip], rows, strict=True):
-            panel.imshow(strip(clips[clip]), interpolation="nearest", aspect="auto")
+            panel.imshow(strip(clips[clip]), interpolation="nearest", aspect="equal")
+            panel.set_anchor("W")  # short clips leave the right side empty
             panel.set_ylabel(shortened(label, 16), color=colour, rotation=0, ha="right", va="center", fontsize=6)
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-import torch.nn.functional as F
 
 from svd_core.data.latents import CAPTIONS
 from svd_core.data.records import Record, write_records
-from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
+from svd_core.data.windows import read_clip_table, read_windows, resized, to_unit_range
 from svd_core.device import repeatable_device
 from svd_core.encoders.conditioners import Conditioners
 from svd_core.encoders.text import PromptTooLong
@@ -21,20 +20,33 @@ from svd_core.progress import Progress, silent
 from svd_core.tasks.settings import RecordSettings
 from svd_core.training.draws import sample_rng
 
+AT_ONCE = 16
+"""Frames that are resized together: a whole clip in float32 would take gigabytes."""
 SCALE_FROM = 16
 """Clips whose latents tell whether the autoencoder's scale is right."""
 
 
 def make_records(
-    settings: RecordSettings, clips: Path, encoders: Path, out: Path, *, progress: Progress = silent
+    settings: RecordSettings,
+    clips: Path,
+    encoders: Path,
+    out: Path,
+    *,
+    clip_ids: pl.Series | None = None,
+    progress: Progress = silent,
 ) -> None:
-    """Encode a clip folder by the frozen networks of `encoders` into records under `out`; whole shards are kept."""
+    """Encode a clip folder, or those of `clip_ids`, by the frozen networks of `encoders` into records under `out`.
+
+    Whole shards that are there are kept.
+    """
     autoencoder, conditioners = VideoAutoencoder.load(encoders), Conditioners.load(encoders)
     autoencoder.model.to(repeatable_device())
     conditioners.to(repeatable_device())
-    table = hashlib.sha256((clips / "clips.parquet").read_bytes()).hexdigest()
-    encode = partial(encode_records, settings, clips, autoencoder, conditioners, progress=progress)
-    write_records(out, table, lambda first: encode(first=first))
+    table = hashlib.sha256((clips / "clips.parquet").read_bytes())
+    if clip_ids is not None:
+        table.update("\n".join(clip_ids).encode())
+    encode = partial(encode_records, settings, clips, autoencoder, conditioners, clip_ids=clip_ids, progress=progress)
+    write_records(out, table.hexdigest(), lambda first: encode(first=first))
 
 
 def encode_records(
@@ -43,24 +55,27 @@ def encode_records(
     autoencoder: VideoAutoencoder,
     conditioners: Conditioners,
     *,
+    clip_ids: pl.Series | None = None,
     first: int = 0,
     progress: Progress = silent,
 ) -> Iterator[Record]:
-    """The records of a clip folder from clip `first` on, in its order, at the resolution and length of the settings.
+    """The records of a clip folder, or of `clip_ids` in it, from the `first` on, in its order, as the settings say.
 
     Raises ValueError for clips with fewer frames than asked, a size that the autoencoder does not take, or a caption
     that is too long, before anything is encoded; WrongLatentScale if latents are far from unit variance.
     """
     table = read_clip_table(clips)
+    if clip_ids is not None:
+        table = table.filter(pl.col("clip_id").is_in(clip_ids.implode()))
     _check_size(settings.resolution, autoencoder.factor)
-    _check_captions(conditioners, table)
+    _check_captions(conditioners, table[first:])
     looked_at: list[torch.Tensor] = []
     for number, row in enumerate(table[first:].iter_rows(named=True), first):
-        pixels = next(read_windows(clips, table[number : number + 1], batch_size=1))[0]
+        pixels = next(read_windows(clips, table[number : number + 1], batch_size=1, frames=settings.frames))[0]
         frames = settings.frames or len(pixels)
         if len(pixels) < frames:
             raise ValueError(f"clip {row['clip_id']!r} has {len(pixels)} frames; {frames} are asked for")
-        images = resized(to_unit_range(pixels[:frames]), settings.resolution)
+        images = torch.cat([resized(to_unit_range(part), settings.resolution) for part in pixels.split(AT_ONCE)])
         means = autoencoder.encode(images)
         if number < SCALE_FROM:
             looked_at.append(means)
@@ -79,17 +94,6 @@ def encode_records(
             elevation=row.get("elevation"),
         )
         progress(number + 1, len(table))
-
-
-def resized(images: torch.Tensor, resolution: tuple[int, int]) -> torch.Tensor:
-    """Images (N, 3, H, W) scaled with antialiasing to cover `resolution` (height, width), then cut to its centre."""
-    height, width = resolution
-    scale = max(height / images.shape[-2], width / images.shape[-1])
-    size = [max(height, round(images.shape[-2] * scale)), max(width, round(images.shape[-1] * scale))]
-    if size != list(images.shape[-2:]):
-        images = F.interpolate(images, size, mode="bilinear", antialias=True)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    return images[..., top : top + height, left : left + width]
 
 
 def _noisy_first_frames(
@@ -118,8 +122,23 @@ def _check_captions(conditioners: Conditioners, table: pl.DataFrame) -> None:
             raise PromptTooLong(f"clip {table['clip_id'][number]!r}: {error}") from error
 
 
+def check_captioned(clips: Path, clip_ids: pl.Series | None) -> None:
+    """Raise ValueError naming the first clip of a folder, or of `clip_ids` in it, that has no caption at all."""
+    table = read_clip_table(clips)
+    if clip_ids is not None:
+        table = table.filter(pl.col("clip_id").is_in(clip_ids.implode()))
+    bare = table.filter(pl.all_horizontal(pl.col(column).fill_null("") == "" for column in CAPTIONS))["clip_id"]
+    if len(bare):
+        raise ValueError(
+            f"{len(bare)} of {len(table)} clips of {clips} have no caption, the first of them {bare[0]!r}: text can be "
+            "learnt from captioned clips only; `ablate curate` takes them from files or a captioner"
+        )
+
+
 def _captions(conditioners: Conditioners, row: dict[str, object]) -> torch.Tensor:
-    return conditioners.encode_text([str(row[column] or "") for column in CAPTIONS])
+    """Of all three captions; one that a clip lacks is another one of its, the merged one first."""
+    given = [row[column] for column in reversed(CAPTIONS) if row[column]]
+    return conditioners.encode_text([str(row[column] or (given[0] if given else "")) for column in CAPTIONS])
 
 
 def _check_size(resolution: tuple[int, int], factor: int) -> None:

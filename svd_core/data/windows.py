@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import torch
+import torch.nn.functional as F
 
 from svd_core.data.shards import read_window
 
@@ -17,12 +18,17 @@ def read_clip_table(curated: Path) -> pl.DataFrame:
     return clips
 
 
-def read_windows(curated: Path, clips: pl.DataFrame, *, batch_size: int) -> Iterator[torch.Tensor]:
-    """Yield uint8 (batch, T, 3, H, W), in the order of `clips`. All windows must be of one size."""
+def read_windows(
+    curated: Path, clips: pl.DataFrame, *, batch_size: int, frames: int | None = None
+) -> Iterator[torch.Tensor]:
+    """Yield uint8 (batch, T, 3, H, W), in the order of `clips`: of each its first `frames`, by default all.
+
+    All windows of a batch must be of one size.
+    """
     places = list(clips.select("shard", "offset", "size").iter_rows())
     for start in range(0, len(places), batch_size):
         windows = [
-            torch.from_numpy(read_window(curated / "shards" / Path(shard).name, offset, size))
+            torch.from_numpy(read_window(curated / "shards" / Path(shard).name, offset, size, frames))
             for shard, offset, size in places[start : start + batch_size]
         ]
         yield torch.stack(windows).permute(0, 1, 4, 2, 3)
@@ -36,3 +42,14 @@ def to_unit_range(pixels: torch.Tensor) -> torch.Tensor:
 def to_pixels(values: torch.Tensor) -> torch.Tensor:
     """Values in -1..1 (clipped) to uint8 0..255."""
     return ((values.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def resized(images: torch.Tensor, resolution: tuple[int, int]) -> torch.Tensor:
+    """Images (N, 3, H, W) scaled with antialiasing to cover `resolution` (height, width), then cut to its centre."""
+    height, width = resolution
+    scale = max(height / images.shape[-2], width / images.shape[-1])
+    size = [max(height, round(images.shape[-2] * scale)), max(width, round(images.shape[-1] * scale))]
+    if size != list(images.shape[-2:]):
+        images = F.interpolate(images, size, mode="bilinear", antialias=True)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return images[..., top : top + height, left : left + width]

@@ -1,6 +1,6 @@
 """The latent autoencoder of Stable Video Diffusion: a frame-wise encoder and a decoder that sees the whole clip."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D, TemporalResnetBlock
 from torch import nn
 
-from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
+from svd_core.data.windows import read_clip_table, read_windows, resized, to_pixels, to_unit_range
 from svd_core.device import repeatable_device
 from svd_core.models.checkpoints import load_network, locate
 from svd_core.progress import Progress, silent
@@ -24,6 +24,8 @@ SCALE_FROM = 320
 """Frames that the scaling factor of a small autoencoder is measured on."""
 FIRST_LOG_VARIANCE = -6.0
 LEVEL = 1.0
+MOST_CLIPS, MOST_FRAMES = 4096, 32
+"""A small autoencoder sees no more of a folder: all of it is held in memory."""
 PLAUSIBLE_SPREAD = (0.25, 4.0)
 """Standard deviation of scaled latents: diffusion assumes 1, and 0.18215 left out or applied twice is beyond this."""
 
@@ -86,22 +88,37 @@ class VideoAutoencoder:
 
 
 def make_autoencoder(
-    settings: AutoencoderKLSettings, clips: Sequence[Path], out: Path, *, progress: Progress = silent
+    settings: AutoencoderKLSettings,
+    clips: Sequence[Path],
+    out: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Write `vae/` under `out`: the released one that the settings name, or a small one trained on these clip folders.
 
-    Raises ValueError for frames of several sizes.
+    It is trained on up to `MOST_FRAMES` of the first frames of up to `MOST_CLIPS` clips a folder, brought to `size`
+    (height, width) if one is given. Raises ValueError for frames of several sizes.
     """
     if settings.folder is not None:
         VideoAutoencoder.load(settings.folder).model.save_pretrained(out / "vae")
         return
-    windows = [torch.cat(list(read_windows(folder, read_clip_table(folder), batch_size=64))) for folder in clips]
+    windows = [window for folder in clips for window in _some_windows(folder, size)]
     sizes = sorted({tuple(each.shape[-2:]) for each in windows})
     if len(sizes) > 1:
         raise ValueError(f"one autoencoder is trained on all clips, but their frames have the sizes {sizes}")
-    train_video_autoencoder(
-        settings, torch.cat([each.flatten(0, 1) for each in windows]), out / "vae", progress=progress
-    )
+    train_video_autoencoder(settings, torch.cat(windows), out / "vae", progress=progress)
+
+
+def _some_windows(folder: Path, size: tuple[int, int] | None) -> Iterator[torch.Tensor]:
+    """Frames (T, 3, H, W), uint8, of clips spread evenly over a folder."""
+    table = read_clip_table(folder)
+    some = table.gather_every(-(-len(table) // MOST_CLIPS))
+    for (window,) in read_windows(folder, some, batch_size=1, frames=MOST_FRAMES):
+        if size is None or size == tuple(window.shape[-2:]):
+            yield window
+        else:
+            yield to_pixels(resized(to_unit_range(window), size))
 
 
 def train_video_autoencoder(

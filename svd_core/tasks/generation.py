@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from svd_core.data.encoding import resized
-from svd_core.data.windows import to_pixels
+from svd_core.data.windows import resized, to_pixels
 from svd_core.diffusion import (
     Denoiser,
     Network,

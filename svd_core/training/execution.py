@@ -88,7 +88,7 @@ class Execution:
         for child in network.modules():
             if type(child).__name__ in SHARDED_BLOCKS:
                 fully_shard(child)
-        fully_shard(network)
+        fully_shard(network, reshard_after_forward=True)  # also after a sample grid, whose weights are others
         return network
 
     def micro_batches(self, samples: range) -> list[range]:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from svd_core.progress import Progress, silent
 from svd_core.training import interruption
 from svd_core.training.execution import BatchAt, Execution, Objective, whole
-from svd_core.training.state import LOG_SIGMA_EDGES, TrainingState, checkpoints, resume
+from svd_core.training.state import LOG_SIGMA_EDGES, TrainingState, checkpoints, gathered, resume
 
 STEPS_PER_LINE = 25
 CHECKPOINT_EVERY_S = 20.0
@@ -99,7 +99,7 @@ def train(
             saved = time.monotonic()
             due_at = saved + (interval and max(interval, (saved - started) / CHECKPOINT_SHARE))
     state.save(out / "state", execution)
-    ema = {name: whole(value) for name, value in state.ema.items()}
+    ema = gathered(state.ema.items(), keep=execution.rank == 0)
     if execution.rank == 0:
         for old in checkpoints(out / "state")[:-1]:
             old.unlink()
@@ -170,6 +170,7 @@ def _write_line(state: TrainingState, path: Path, execution: Execution) -> dict[
             line = {"samples": state.samples, **figures, "loss_by_sigma": dict(_means(state.by_sigma))}
             lines.write(json.dumps(line) + "\n")
             lines.flush()
+            os.fsync(lines.fileno())  # a checkpoint counts on what stands here
             state.metrics_bytes = lines.tell()
     state.pending.clear()
     state.by_sigma = [0.0] * len(state.by_sigma)
@@ -187,4 +188,6 @@ def _means(sums_and_counts: list[float]) -> Iterator[tuple[str, float | None]]:
 def _truncate(path: Path, length: int) -> None:
     """Drop what was written after the checkpoint that training continues from."""
     path.touch()
+    if (there := path.stat().st_size) < length:
+        raise ValueError(f"{path} has {there} bytes, and the checkpoint knows of {length}: its end was lost or removed")
     os.truncate(path, length)

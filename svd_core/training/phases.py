@@ -15,8 +15,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from svd_core.data.encoding import make_records, read_subset_ids
+from svd_core.data.encoding import check_captioned, make_records, read_subset_ids
 from svd_core.data.rendered import render_clips
+from svd_core.device import flags_restored
 from svd_core.encoders.conditioners import make_conditioners
 from svd_core.models.video_autoencoder import make_autoencoder
 from svd_core.progress import Progress, silent
@@ -24,6 +25,9 @@ from svd_core.tasks.networks import check_start
 from svd_core.tasks.settings import Phase, TrainingRecipe
 from svd_core.training.execution import Execution
 from svd_core.training.phase import train_phase
+
+TOLD = ("images", "text_to_video")
+"""Tasks that learn from captions."""
 
 Tell = Callable[[str], Progress]
 """Names the work that begins and answers with its listener."""
@@ -34,7 +38,8 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
     if execution.rank == 0:
         out.mkdir(parents=True, exist_ok=True)
         _same_recipe(recipe, out / "recipe.json")
-        _prepare(recipe, out, tell)
+        with flags_restored():
+            _prepare(recipe, out, tell)
     execution.wait()
     before: Path | None = None
     for number, phase in enumerate(recipe.chain):
@@ -87,9 +92,12 @@ def _prepare(recipe: TrainingRecipe, out: Path, tell: Tell) -> None:
 
 
 def _records(recipe: TrainingRecipe, phase: Phase, out: Path, tell: Tell, half: Path) -> None:
-    """Encode the clips of a phase."""
-    progress = tell(f"encode {phase.data} for {phase.name}")
-    make_records(phase.records, clips_of(recipe, phase.data, out), out / "encoders", half, progress=progress)
+    """Encode the clips of a phase. Raises ValueError for one without a caption where the task reads them."""
+    progress, clips = tell(f"encode {phase.data} for {phase.name}"), clips_of(recipe, phase.data, out)
+    chosen = read_subset_ids(recipe.data[phase.data].subset)
+    if phase.task in TOLD:
+        check_captioned(clips, chosen)
+    make_records(phase.records, clips, out / "encoders", half, clip_ids=chosen, progress=progress)
 
 
 def _once(folder: Path, make: Callable[[Path], None], *, anew: bool = True) -> None:
@@ -108,7 +116,8 @@ def _encoders(recipe: TrainingRecipe, out: Path, tell: Tell, half: Path) -> None
     """The frozen networks."""
     make_conditioners(recipe.conditioners, half)
     clips = [clips_of(recipe, name, out) for name in recipe.data]
-    make_autoencoder(recipe.autoencoder, clips, half, progress=tell("autoencoder"))
+    size = recipe.chain[-1].resolution
+    make_autoencoder(recipe.autoencoder, clips, half, size=size, progress=tell("autoencoder"))
 
 
 def clips_of(recipe: TrainingRecipe, name: str, out: Path) -> Path:

@@ -1,6 +1,7 @@
 """The training stages: images first, then videos, then finetuning."""
 
 import json
+import os
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -118,6 +119,10 @@ def _train_video(
 def _train(
     settings: TrainingSettings, stage: Stage, state: TrainingState, clips: EncodedClips, out: Path, progress: Progress
 ) -> None:
+    if (world := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise ValueError(
+            f"{stage} trains in one process, not in {world}: give it one node and task in the cluster file"
+        )
     schedule = schedule_of(settings.objective, settings.log_snr_shift)
     objective = objective_of(settings.objective, schedule, video=stage != "pretrain_images")
     execution = Execution(precision=DTYPES[settings.precision], device=next(state.network.parameters()).device)

@@ -7,7 +7,7 @@ at all.
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,7 +90,8 @@ class TrainingState:
 
     def save(self, folder: Path, execution: Execution | None = None) -> None:
         """Add a checkpoint and drop all but the newest few. Its tensors are whole, however many processes wrote it."""
-        tensors, execution = self._tensors(), execution or Execution()
+        execution = execution or Execution()
+        tensors = self._tensors(keep=execution.rank == 0)
         if execution.rank == 0:
             self._write(folder, tensors)
         execution.wait()
@@ -126,13 +127,24 @@ class TrainingState:
             setattr(self, name, value)
         self.pending = [(loss, norm) for loss, norm in self.pending]
 
-    def _tensors(self) -> dict[str, torch.Tensor]:
-        tensors = {f"ema.{name}": whole(value) for name, value in self.ema.items()}
+    def _tensors(self, *, keep: bool) -> dict[str, torch.Tensor]:
+        """All that a checkpoint holds, in the memory of the CPU; every process takes part, one need `keep` it."""
+        tensors = gathered(((f"ema.{name}", value) for name, value in self.ema.items()), keep=keep)
         for name, parameter in learnt(self.network):
-            tensors[f"network.{name}"] = whole(parameter.detach())
             moments = self.optimizer.state[parameter]  # none before the first gradient
-            tensors.update({f"{moment}.{name}": whole(value) for moment, value in moments.items()})
+            named = [(f"network.{name}", parameter.detach()), *((f"{key}.{name}", moments[key]) for key in moments)]
+            tensors |= gathered(named, keep=keep)
         return tensors
+
+
+def gathered(named: Iterable[tuple[str, torch.Tensor]], *, keep: bool) -> dict[str, torch.Tensor]:
+    """Tensors made whole one after the other, and moved to the CPU where they are kept: a GPU never holds them all."""
+    tensors = {}
+    for name, value in named:
+        full = whole(value)
+        if keep:
+            tensors[name] = full.cpu()
+    return tensors
 
 
 def _swap(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> None:

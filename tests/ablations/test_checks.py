@@ -56,6 +56,11 @@ def write(tmp_path):
         ("pretrain_videos.lr: .inf", "7:7: pretrain_videos.lr: should be a finite number"),
         ("pretrain_videos.batch_size: 7", "7:7: .*7"),
         ("finetune_subset.keep: {}", "7:3: finetune_subset needs finetune"),
+        ("sample.sigma_max: 0.01", "sigma_min 0.02 must be below sigma_max 0.01"),
+        ("sample.clips: 5000", "sample.clips is 5000, but reference.clips, whose captions are sampled, is"),
+        ("curate.min_clip_s: 40", "min_clip_s 40 lies above max_clip_s 30: no clip fits"),
+        ("autoencoder.channels: 60", "a patch of 4 × 4 pixels has 48 values, not 60"),
+        ("pretrain_images.network.num_attention_heads: [2]", "has 2 levels, but num_attention_heads has 1 values"),
         ("pretrain_videos.lr: 2024-13-45", "not valid YAML: month must be in 1..12"),
     ],
 )

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import polars as pl
 import pytest
+import torch
 
 from ablations.errors import AblateError
 from ablations.training import load_recipe, recipes
+from svd_core.data.records import Records
+from svd_core.data.video import write_h264
 
 TABLE = {  # paper, section 4 and appendix D
     "edm_time_embedding": ((512, 512), 1, 1_000, None, None, -1.2, 1.0),
@@ -107,3 +111,33 @@ def test_train_sample_export_and_sample_what_was_exported(tmp_path: Path) -> Non
     missing = ablate("train", "svd", "--out", tmp_path / "svd")
     assert missing.returncode == 2
     assert "data images: curated/images has no clips.parquet" in missing.stderr
+
+
+@pytest.mark.slow
+def test_ones_own_videos_are_curated_and_trained_on(tmp_path: Path) -> None:
+    """Text-to-video on three clips of unlike sizes; where one has no caption that is refused."""
+    (tmp_path / "videos").mkdir()
+    for number, side in enumerate((48, 64, 80)):
+        wall = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
+        wall = cv2.resize(wall, (2 * side, 2 * side), interpolation=cv2.INTER_CUBIC)
+        large = [wall[:side, place : place + side + 16] for place in range(30)]
+        write_h264(tmp_path / "videos" / f"{number}.mp4", large, 10)
+        (tmp_path / "videos" / f"{number}.txt").write_text(f"a pattern of {number}")
+    curated, run = tmp_path / "curated", tmp_path / "run"
+    assert ablate("curate", tmp_path / "videos", "--out", curated).returncode == 0
+    (tmp_path / "tiny.yaml").write_text(
+        TINY.replace("image_to_video", "text_to_video").replace("steps: 25", "steps: 2")
+    )
+    done = ablate("train", tmp_path / "tiny.yaml", "--data", f"moves={curated}", "--out", run)
+    assert done.returncode == 0, done.stderr
+    records = Records(next((run / "records").iterdir()))
+    assert len(records) == 3
+    assert records[0].latents.shape == (3, 4, 8, 8)
+    assert torch.equal(records[0].text[0], records[0].text[2])  # the one caption stands for all three
+    clips = pl.read_parquet(curated / "clips.parquet")
+    bare = clips.with_columns(caption=pl.when(pl.col("clip_id") == clips["clip_id"][1]).then(None).otherwise("caption"))
+    bare.write_parquet(curated / "clips.parquet")
+    refused = ablate("train", tmp_path / "tiny.yaml", "--data", f"moves={curated}", "--out", tmp_path / "other")
+    assert refused.returncode == 2
+    assert "1 of 3 clips of" in refused.stderr
+    assert f"have no caption, the first of them '{clips['clip_id'][1]}'" in " ".join(refused.stderr.split())

@@ -59,3 +59,11 @@ def test_pickled_arrays_are_never_loaded(tmp_path: Path) -> None:
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"no \.npy array"):
         read_window(path, 0, path.stat().st_size)
+
+
+def test_what_is_neither_an_array_nor_a_video_is_said(tmp_path: Path) -> None:
+    (tmp_path / "0.tar").write_bytes(b"words" * 100)
+    with pytest.raises(
+        ValueError, match=r"0\.tar, bytes 0\+500: neither an array nor a whole video; it cannot be opened"
+    ):
+        read_window(tmp_path / "0.tar", 0, 500)

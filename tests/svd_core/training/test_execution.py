@@ -74,7 +74,7 @@ def test_micro_batches_and_recomputed_activations_give_the_same_gradients(alone:
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_give_the_gradients_and_losses_of_one(strategy: str, alone: Path, tmp_path: Path) -> None:
-    """And the same weights, to the bit, if one of them was told to stop on the way."""
+    """And the same weights and state, to the bit, if one was told to stop on the way, and a grid was sampled."""
     undisturbed = run(tmp_path / "undisturbed", 2, strategy, "1", "25")
     found = differences(alone, undisturbed)
     assert found["gradients"] < 1e-5
@@ -82,7 +82,7 @@ def test_two_processes_give_the_gradients_and_losses_of_one(strategy: str, alone
     stopped = run(tmp_path / "stopped", 2, strategy, "1", "25", "stop")
     assert not (stopped / "ema.safetensors").exists()
     assert [path.stem for path in (stopped / "state").iterdir()] == ["000000000028"]
-    continued = run(stopped, 2, strategy, "1", "25")
+    continued = run(stopped, 2, strategy, "1", "25", "look")
     for file in ("ema.safetensors", "metrics.jsonl", "state/000000000100.safetensors"):
         assert (continued / file).read_bytes() == (undisturbed / file).read_bytes()
 

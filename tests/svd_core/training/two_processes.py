@@ -1,6 +1,7 @@
-"""One process of a small training: OUT STRATEGY MICRO_BATCH STEPS [checkpointing | stop]; RANK and so on say which.
+"""One process of a small training: OUT STRATEGY MICRO_BATCH STEPS [checkpointing | stop | look].
 
-With `stop` the last process alone is asked to stop in its seventh step.
+RANK and so on say which. With `stop` the last process alone is asked to stop in its seventh step; with `look` the
+average is sampled after step 25, as for a grid.
 """
 
 import contextlib
@@ -69,9 +70,19 @@ def objective(called: nn.Module, batch: Batch) -> torch.Tensor:
     return loss(raw, batch.clean, batch.noise, batch.sigma)
 
 
+class Look:
+    def begin(self, state: TrainingState) -> None:
+        pass
+
+    def line(self, state: TrainingState) -> dict[str, float]:
+        with torch.no_grad(), state.averaged():
+            objective(state.network, batch_at(range(2)))
+        return {}
+
+
 state = TrainingState.start(network, lr=phase.lr, weight_decay=0.01, execution=execution)
 with contextlib.suppress(interruption.Interrupted):
-    train(phase, state, objective, batch_at, Path(out), execution=execution)
+    train(phase, state, objective, batch_at, Path(out), execution=execution, watch=Look() if "look" in rest else None)
 gradients = {name: whole(value.grad) for name, value in network.named_parameters()}
 if execution.rank == 0:
     save_file(gradients, Path(out) / "gradients.safetensors")
