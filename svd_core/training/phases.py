@@ -43,7 +43,7 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
     execution.wait()
     before: Path | None = None
     for number, phase in enumerate(recipe.chain):
-        folder = out / f"{number:02d}-{phase.name}"
+        folder = phase_folder(out, number, phase)
         if not (folder / "unet" / "config.json").is_file():
             train_phase(
                 phase,
@@ -63,7 +63,10 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
 
 
 def _same_recipe(recipe: TrainingRecipe, path: Path) -> None:
-    """Keep the recipe; refuse to continue a run with another one. Further phases, and data, may be added at its end."""
+    """Keep the recipe; refuse to continue a run with another one.
+
+    Data may be added, and phases that have not begun may be changed, added or left out.
+    """
     if path.is_file():
         before = TrainingRecipe.model_validate_json(path.read_text())
         for name in ("start", "network", "norm_groups", "time_id_dim", "autoencoder", "conditioners"):
@@ -72,7 +75,8 @@ def _same_recipe(recipe: TrainingRecipe, path: Path) -> None:
         for name, clips in before.data.items():
             if recipe.data.get(name) != clips:
                 raise ValueError(f"{path}: this run began with other `data.{name}`; name a new folder, or put it back")
-        if recipe.chain[: len(before.chain)] != before.chain:
+        begun = [p for n, p in enumerate(before.chain) if phase_folder(path.parent, n, p).is_dir()]
+        if [*recipe.chain[: len(begun)]] != begun:
             raise ValueError(f"{path}: this run began with other phases; name a new folder, or put them back")
     half = path.with_suffix(".half")
     half.write_text(recipe.model_dump_json(indent=1) + "\n")
@@ -85,7 +89,7 @@ def _prepare(recipe: TrainingRecipe, out: Path, tell: Tell) -> None:
         if clips.render:
             _once(out / "clips" / name, partial(render_clips, clips))
     _once(out / "encoders", partial(_encoders, recipe, out, tell))
-    if not (out / f"00-{recipe.chain[0].name}" / "unet" / "config.json").is_file():
+    if not (phase_folder(out, 0, recipe.chain[0]) / "unet" / "config.json").is_file():
         check_start(recipe.bases, out / "encoders")
     for phase in recipe.chain:
         _once(records_folder(phase, out), partial(_records, recipe, phase, out, tell), anew=False)
@@ -124,6 +128,11 @@ def clips_of(recipe: TrainingRecipe, name: str, out: Path) -> Path:
     """Where the clips of a data entry lie."""
     folder = recipe.data[name].folder
     return out / "clips" / name if folder is None else Path(folder)
+
+
+def phase_folder(out: Path, number: int, phase: Phase) -> Path:
+    """Where the phase of that number in the chain lies."""
+    return out / f"{number:02d}-{phase.name}"
 
 
 def records_folder(phase: Phase, out: Path) -> Path:

@@ -169,6 +169,8 @@ def test_a_wrong_latent_scale_is_refused_with_the_right_one(trained: Path, tmp_p
 
 def test_a_run_is_never_continued_with_another_recipe(trained: Path, tmp_path: Path) -> None:
     shutil.copyfile(trained / "recipe.json", tmp_path / "recipe.json")
+    for phase in trained.glob("[0-9][0-9]-*"):
+        (tmp_path / phase.name).mkdir()
     for changes, asked, message in (
         ({"time_id_dim": 16}, PHASES, "began with another `time_id_dim`"),
         ({}, (PHASES[0], {**PHASES[1], "lr": 1e-2}, *PHASES[2:]), "began with other phases"),
@@ -213,6 +215,16 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_encoded(
     with pytest.raises(CheckpointError, match=message):
         run_training(recipe, tmp_path, Execution())
     assert not (tmp_path / "records").exists()
+
+
+def test_a_phase_that_has_not_begun_may_change(trained: Path, tmp_path: Path) -> None:
+    for kept in ("clips", "encoders", "records", "00-images", "01-videos"):
+        shutil.copytree(trained / kept, tmp_path / kept)
+    shutil.copyfile(trained / "recipe.json", tmp_path / "recipe.json")
+    run_training(tiny_recipe(*PHASES[:2], {**PHASES[2], "lr": 1e-5}), tmp_path, Execution())
+    assert TrainingRecipe.model_validate_json((tmp_path / "recipe.json").read_text()).chain[2].lr == 1e-5
+    with pytest.raises(ValueError, match="began with other phases"):
+        run_training(tiny_recipe(*PHASES[:3]), tmp_path, Execution())
 
 
 def test_a_caption_that_is_too_long_is_said_before_anything_is_encoded(trained: Path, tmp_path: Path) -> None:
