@@ -73,6 +73,16 @@ def test_how_often_it_checkpoints_changes_nothing(
     }
 
 
+def test_a_log_that_lost_its_end_is_said(
+    latents: Path, video_settings: VideoPretrainingSettings, tmp_path: Path
+) -> None:
+    clips = read_encoded(latents)
+    run(video_settings, clips, tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl has 0 bytes, and the checkpoint knows of \d+"):
+        run(video_settings, clips, tmp_path)
+
+
 def test_who_looks_on_changes_nothing(latents: Path, video_settings: VideoPretrainingSettings, tmp_path: Path) -> None:
     clips = read_encoded(latents)
     run(video_settings, clips, tmp_path / "alone")

@@ -156,6 +156,19 @@ def test_an_empty_subset_and_clips_without_latents_are_refused(
         read_encoded(latents).select(["clip1", "unknown"])
 
 
+def test_several_processes_are_refused(
+    video_settings: VideoPretrainingSettings,
+    subset: Path,
+    latents: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="pretrain_videos trains in one process, not in 2"):
+        pretrain_videos(video_settings, subset, latents, images, tmp_path)
+
+
 @pytest.mark.slow
 def test_killed_for_real_the_result_is_the_same_to_the_bit(
     run: Path,
