@@ -1,5 +1,6 @@
 """The commands train, sample and export, and the packaged trainings."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -141,3 +142,11 @@ def test_ones_own_videos_are_curated_and_trained_on(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "1 of 3 clips of" in refused.stderr
     assert f"have no caption, the first of them '{clips['clip_id'][1]}'" in " ".join(refused.stderr.split())
+    (tmp_path / "subset").mkdir()
+    clips.filter(pl.col("clip_id") != clips["clip_id"][1]).write_parquet(tmp_path / "subset" / "subset.parquet")
+    entry = f"moves: {{folder: {curated}, subset: {tmp_path / 'subset'}}}"
+    text = (tmp_path / "tiny.yaml").read_text()
+    (tmp_path / "tiny.yaml").write_text(re.sub(r"moves: \{.*?\}", entry, text))
+    done = ablate("train", tmp_path / "tiny.yaml", "--out", tmp_path / "few")
+    assert done.returncode == 0, done.stderr
+    assert len(Records(next((tmp_path / "few" / "records").iterdir()))) == 2
