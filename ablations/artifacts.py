@@ -162,14 +162,14 @@ class Store:
         return {int(path.name.split(".")[-2]): path for path in paths}
 
     def _holder(self, key: str) -> tuple[int, Mapping[str, Any]]:
-        number: int = 0
-        facts: Mapping[str, Any] = {}
+        number = 0
         for _ in range(2):  # a second look where the claim went between the listing and the reading
             number, path = max(self._claims(key).items(), default=(0, None))
-            facts = read_json(path, missing={}) if path else {}
-            if facts or path is None:
+            if path is None:
                 break
-        return number, facts
+            if facts := read_json(path, missing={}):
+                return number, facts
+        return number, {}
 
     def _take(self, key: str, number: int) -> bool:
         """Create the claim whole or not at all: a link is atomic and fails if the name is taken."""

@@ -32,6 +32,11 @@ class Cost:
     source: str
 
 
+def missing_nodes(graph: Graph, store: Store) -> list[Node]:
+    """Stages that are not in the store."""
+    return [node for key, node in graph.nodes.items() if not store.has(key)]
+
+
 def estimate(
     seconds: Mapping[str, float], base: AnyRecipe, graph: Graph, store: Store, cluster: SlurmCluster
 ) -> list[Cost]:
@@ -41,8 +46,9 @@ def estimate(
     `seconds` are the scale's core-seconds by kind of stage, for a run of `base`.
     """
     costs, prices = [], Prices(seconds, base)
+    absent = missing_nodes(graph, store)
     for stage in dict.fromkeys(node.stage for node in graph.nodes.values()):
-        missing = [node for key, node in graph.nodes.items() if node.stage == stage and not store.has(key)]
+        missing = [node for node in absent if node.stage == stage]
         gpus = cluster.resources(stage).all_gpus
         if missing and gpus:
             costs.append(cost_of(stage, missing, gpus, prices, graph, store, cluster))

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from ablations.artifacts import Store
-from ablations.budget import Prices
+from ablations.budget import Prices, missing_nodes
 from ablations.console import console, tell
 from ablations.plan import plan
 from ablations.report.wording import MINUS
@@ -44,9 +44,8 @@ def show_list(files: Sequence[str]) -> None:
 
 def cost(spec: Spec) -> str:
     """Core time of what is missing; unknown if the scale has no measured cost of a stage."""
-    store = Store()
     graph = plan(spec)
-    missing = [node for key, node in graph.nodes.items() if not store.has(key)]
+    missing = missing_nodes(graph, Store())
     if not {node.stage for node in missing} <= spec.core_seconds.keys():
         return "unknown"
     return duration(Prices(spec.core_seconds, spec.base).total(missing, graph)) if missing else "nothing"

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ablations import launch
 from ablations.artifacts import Store, read_json, write_json
-from ablations.budget import Prices, show_budget
+from ablations.budget import Prices, missing_nodes, show_budget
 from ablations.cluster import SlurmCluster, load_cluster
 from ablations.console import console, tell
 from ablations.errors import AblateError, PlanError, RunError, nearest
@@ -85,19 +85,13 @@ def tell_failures(outcome: Outcome) -> None:
         console.print("All finished stages are kept; the same command tries the failed ones again.")
 
 
-def expected_seconds(spec: Spec, graph: Graph, store: Store) -> float:
-    """Core-seconds that the missing stages are expected to take, from the scale's measured costs."""
-    missing = (node for key, node in graph.nodes.items() if not store.has(key))
-    return Prices(spec.core_seconds, spec.base).total(missing, graph)
-
-
 def expected_cost(spec: Spec, graph: Graph, store: Store, cores: int) -> str:
     """The cost of the missing stages in words, and how many of them nothing measured tells of."""
-    missing = [node.stage for key, node in graph.nodes.items() if not store.has(key)]
-    unknown = sum(stage not in spec.core_seconds for stage in missing)
+    missing = missing_nodes(graph, store)
+    unknown = sum(node.stage not in spec.core_seconds for node in missing)
     if unknown == len(missing):
         return "cost unknown, nothing was measured at this scale" if missing else "nothing to make"
-    seconds = expected_seconds(spec, graph, store)
+    seconds = Prices(spec.core_seconds, spec.base).total(missing, graph)
     beside = f", beside {unknown} stages of unknown cost" if unknown else ""
     return f"about {duration(seconds)} of core time, {duration(seconds / cores)} on {cores} cores{beside}"
 

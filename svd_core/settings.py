@@ -346,6 +346,11 @@ class SampleSettings(Settings):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.sigma_min >= self.sigma_max:
-            raise ValueError(f"sigma_min {self.sigma_min:g} must be below sigma_max {self.sigma_max:g}")
+        check_sigmas(self.sigma_min, self.sigma_max)
         return self
+
+
+def check_sigmas(least: float, most: float) -> None:
+    """Raise ValueError unless noise levels fall from the one to the other."""
+    if least >= most:
+        raise ValueError(f"sigma_min {least:g} must be below sigma_max {most:g}")

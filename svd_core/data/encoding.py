@@ -64,9 +64,7 @@ def encode_records(
     Raises ValueError for clips with fewer frames than asked, a size that the autoencoder does not take, or a caption
     that is too long, before anything is encoded; WrongLatentScale if latents are far from unit variance.
     """
-    table = read_clip_table(clips)
-    if clip_ids is not None:
-        table = table.filter(pl.col("clip_id").is_in(clip_ids.implode()))
+    table = read_clip_table(clips, clip_ids)
     _check_size(settings.resolution, autoencoder.factor)
     _check_captions(conditioners, table[first:])
     looked_at: list[torch.Tensor] = []
@@ -124,9 +122,7 @@ def _check_captions(conditioners: Conditioners, table: pl.DataFrame) -> None:
 
 def check_captioned(clips: Path, clip_ids: pl.Series | None) -> None:
     """Raise ValueError naming the first clip of a folder, or of `clip_ids` in it, that has no caption at all."""
-    table = read_clip_table(clips)
-    if clip_ids is not None:
-        table = table.filter(pl.col("clip_id").is_in(clip_ids.implode()))
+    table = read_clip_table(clips, clip_ids)
     bare = table.filter(pl.all_horizontal(pl.col(column).fill_null("") == "" for column in CAPTIONS))["clip_id"]
     if len(bare):
         raise ValueError(

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from svd_core.settings import NetworkSettings, Precision, Settings
+from svd_core.settings import NetworkSettings, Precision, Settings, check_sigmas
 
 Task = Literal["images", "text_to_video", "image_to_video", "frame_interpolation", "multi_view"]
 
@@ -188,8 +188,7 @@ class GenerationSettings(Settings):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.sigma_min >= self.sigma_max:
-            raise ValueError(f"sigma_min {self.sigma_min:g} must be below sigma_max {self.sigma_max:g}")
+        check_sigmas(self.sigma_min, self.sigma_max)
         return self
 
 

@@ -91,7 +91,7 @@ class TrainingState:
     def save(self, folder: Path, execution: Execution | None = None) -> None:
         """Add a checkpoint and drop all but the newest few. Its tensors are whole, however many processes wrote it."""
         execution = execution or Execution()
-        tensors = self._tensors(keep=execution.rank == 0)
+        tensors = gathered(self._named(), keep=execution.rank == 0)
         if execution.rank == 0:
             self._write(folder, tensors)
         execution.wait()
@@ -127,18 +127,21 @@ class TrainingState:
             setattr(self, name, value)
         self.pending = [(loss, norm) for loss, norm in self.pending]
 
-    def _tensors(self, *, keep: bool) -> dict[str, torch.Tensor]:
-        """All that a checkpoint holds, in the memory of the CPU; every process takes part, one need `keep` it."""
-        tensors = gathered(((f"ema.{name}", value) for name, value in self.ema.items()), keep=keep)
+    def _named(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """All tensors that a checkpoint holds, as this process has them."""
+        for name, value in self.ema.items():
+            yield f"ema.{name}", value
         for name, parameter in learnt(self.network):
-            moments = self.optimizer.state[parameter]  # none before the first gradient
-            named = [(f"network.{name}", parameter.detach()), *((f"{key}.{name}", moments[key]) for key in moments)]
-            tensors |= gathered(named, keep=keep)
-        return tensors
+            yield f"network.{name}", parameter.detach()
+            for moment, value in self.optimizer.state[parameter].items():  # none before the first gradient
+                yield f"{moment}.{name}", value
 
 
 def gathered(named: Iterable[tuple[str, torch.Tensor]], *, keep: bool) -> dict[str, torch.Tensor]:
-    """Tensors made whole one after the other, and moved to the CPU where they are kept: a GPU never holds them all."""
+    """Tensors made whole one after the other by all processes, and moved to the CPU by the one that is to `keep` them.
+
+    No GPU ever holds them all.
+    """
     tensors = {}
     for name, value in named:
         full = whole(value)

@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 
 from ablations.artifacts import Store, write_json
-from ablations.budget import check_cap, estimate
+from ablations.budget import Prices, check_cap, estimate
 from ablations.cluster import Resources, SlurmCluster
 from ablations.errors import PlanError
 from ablations.plan import Graph, plan
-from ablations.run import expected_cost, expected_seconds
+from ablations.run import expected_cost
 from ablations.spec import HOME, load
 
 GPU = Resources(gpus=1)
@@ -38,7 +38,8 @@ def test_an_arm_that_does_more_costs_more(tmp_path):
         }
         hours.append(costs["pretrain_videos"].gpu_hours)
     assert hours[1] == pytest.approx(hours[0] * (9 + 3 * 100) / 9)
-    seconds = [expected_seconds(spec, plan(spec), Store(tmp_path)) for spec in (usual, longer)]
+    graphs = [(spec, plan(spec)) for spec in (usual, longer)]
+    seconds = [Prices(spec.core_seconds, spec.base).total(graph.nodes.values(), graph) for spec, graph in graphs]
     assert seconds[1] - seconds[0] > 3 * 99 * usual.core_seconds["pretrain_videos"]
 
 
