@@ -182,7 +182,7 @@ class Percentile(Settings):
 
 
 class Keep(Settings):
-    """Conjunction of per-axis predicates; an axis left out is not filtered."""
+    """Conjunction of per-axis predicates; an axis left out, or with nothing set, is not filtered."""
 
     motion: Percentile | None = None
     text_area: Percentile | None = None
@@ -194,6 +194,12 @@ class Keep(Settings):
     height: Percentile | None = None
     camera_motion: Literal["horizontal", "zoom", "static"] | None = None
     duplicate_of: Literal["drop"] | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _nothing_set(cls, rule: Any) -> Any:
+        """One way to say that an axis is not filtered, so that it has one fingerprint."""
+        return None if rule == Percentile() else rule
 
     @model_serializer(mode="wrap")
     def _only_what_is_set(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A study's parameters: what each may be, and how Optuna is asked for it."""
 
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -11,9 +11,9 @@ from svd_core.settings import Settings
 if TYPE_CHECKING:
     from optuna import Trial
 
-Value = bool | int | float | str
+Value = bool | int | float | str | None
 Point = dict[str, Value]
-"""A value for every parameter, by its dotted name."""
+"""A value for every parameter, by its dotted name. Null, as a choice, leaves a setting unset: no filter."""
 
 TOLERANCE = 1e-9
 
@@ -60,6 +60,11 @@ class Parameter(Settings):
         """The extreme values, or every choice."""
         if self.choices is not None:
             return self.choices
+        return self.bounds
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The ends of a range."""
         assert self.low is not None and self.high is not None  # noqa: S101  (the validator saw to it)
         return self.low, self.high
 
@@ -68,7 +73,7 @@ class Parameter(Settings):
         """How many values there are; null for a continuous range."""
         if self.choices is not None:
             return len(self.choices)
-        low, high = (float(end) for end in self.ends)
+        low, high = self.bounds
         return None if self.step is None else round((high - low) / self.step) + 1
 
     @property
@@ -85,7 +90,7 @@ class Parameter(Settings):
             return value in self.choices
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        low, high = (float(end) for end in self.ends)
+        low, high = self.bounds
         steps = (value - low) / self.step if self.step else 0.0
         return low - TOLERANCE <= value <= high + TOLERANCE and abs(steps - round(steps)) < TOLERANCE
 
@@ -102,8 +107,8 @@ def is_whole(name: str) -> bool:
 def suggest(trial: "Trial", name: str, parameter: Parameter) -> Value:
     """A trial's value of a parameter: the one it has, or a new one."""
     if parameter.choices is not None:
-        return cast("Value", trial.suggest_categorical(name, parameter.choices))
-    low, high = (float(end) for end in parameter.ends)
+        return trial.suggest_categorical(name, parameter.choices)
+    low, high = parameter.bounds
     if is_whole(name):
         return trial.suggest_int(name, int(low), int(high), step=int(parameter.step or 1), log=parameter.log)
     value = trial.suggest_float(name, low, high, step=parameter.step, log=parameter.log)

@@ -91,7 +91,12 @@ def axis_name(parameter: str) -> str:
 
 def arm_name(parameter: str, level: Value) -> str:
     """A name that a spec takes, such as `drop_lowest_0.25`."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{parameter.rpartition('.')[2]}_{level}")
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{parameter.rpartition('.')[2]}_{shown(level)}")
+
+
+def shown(level: Value) -> str:
+    """A level as it is read."""
+    return "none" if level is None else str(level)
 
 
 def rate(study: Study, axis: Axis, store: Store) -> Rated:

@@ -15,7 +15,7 @@ from ablations.report.html import assets, environment
 from ablations.report.style import BASELINE, COLOURS
 from ablations.report.wording import number
 from ablations.search.figures import short
-from ablations.search.preference import Rated, preferred
+from ablations.search.preference import Rated, preferred, shown
 from ablations.search.report import HERE, as_csv, retrained
 from ablations.search.study import VOTES, Study
 from bench.settings import METRICS
@@ -68,7 +68,7 @@ def sentence(rated: Rated) -> str:
     axis, name = rated.axis, short(rated.axis.parameter)
     if rated.elo is None or rated.best is None:
         return f"{name}: not rated, {rated.lacking}."
-    level, incumbent = axis.arms[rated.best], axis.arms[axis.baseline]
+    level, incumbent = shown(axis.arms[rated.best]), shown(axis.arms[axis.baseline])
     if rated.best == axis.baseline:
         return f"{name}: the incumbent's {incumbent} is preferred."
     doubt = "" if rated.apart else ", though their 95 % intervals overlap"
@@ -80,7 +80,7 @@ def conclusion(study: Study, ratings: list[Rated]) -> str:
     point = preferred(study, ratings)
     if point is None:
         return "Nothing is concluded before every parameter is rated: vote, and give the same command again."
-    told = ", ".join(f"{short(name)} {value}" for name, value in point.items())
+    told = ", ".join(f"{short(name)} {shown(value)}" for name, value in point.items())
     return f"Preferred, each on its own: {told}. How they do together only the retraining tells."
 
 
@@ -93,7 +93,7 @@ def level_rows(rated: Rated) -> list[dict[str, Any]]:
         rows.append(
             {
                 "parameter": rated.axis.parameter,
-                "level": level,
+                "level": shown(level),
                 "elo": found.get("rating"),
                 "low": found.get("low"),
                 "high": found.get("high"),
@@ -126,7 +126,7 @@ def _levels(panel: Axes, rated: Rated) -> None:
         colour = BASELINE if row["incumbent"] else COLOURS[0]
         panel.plot((place, place), (row["low"], row["high"]), color=colour)
         panel.plot(place, row["elo"], "o" if row["incumbent"] else "s", color=colour)
-    panel.set_xticks(range(len(rows)), [str(row["level"]) for row in rows])
+    panel.set_xticks(range(len(rows)), [row["level"] for row in rows])
     panel.set_xlim(-0.6, len(rows) - 0.4)
     panel.yaxis.set_major_locator(MaxNLocator(4))
     panel.set_title(short(rated.axis.parameter), loc="left")

@@ -8,8 +8,8 @@ import pytest
 from ablations.artifacts import Store, write_json
 from ablations.errors import DocumentError
 from ablations.plan import plan
-from ablations.search.preference import automatic_votes, preferred, rate, write_axis
-from ablations.search.preference_report import conclusion, rater, sentence, write_preference_report
+from ablations.search.preference import Rated, automatic_votes, preferred, rate, write_axis
+from ablations.search.preference_report import conclusion, level_rows, rater, sentence, write_preference_report
 from ablations.search.study import load
 from ablations.search.winner import write_final_spec
 from ablations.spec import load as load_spec
@@ -108,6 +108,19 @@ def test_a_metric_votes_by_its_values_and_is_never_called_a_person(axes, store, 
     page = write_preference_report(study, store, ratings, tmp_path / "out", None).read_text()
     assert "people" not in page.partition("<body>")[2]
     assert "toy_clip_score" in page
+
+
+def test_null_is_no_filter_and_the_same_run_as_an_arm_without_one(store, tmp_path):
+    by_clip, people = (load(f"thresholds_by_{name}", "smoke") for name in ("toy_clip", "preference"))
+    axes = [write_axis(study, "subset.keep.motion.drop_lowest", tmp_path) for study in (by_clip, people)]
+    assert axes[0].baseline == "drop_lowest_none"
+    of_filter, *of_studies = (
+        plan(load_spec(name, "smoke")) for name in ("filter_motion", *(str(a.spec) for a in axes))
+    )
+    scored = [{roles["score"] for roles in graph.runs.values()} for graph in of_studies]
+    assert scored[0] == scored[1] == {roles["score"] for roles in of_filter.runs.values()}
+    rated = Rated(axes[0], lacking="no votes yet")
+    assert [row["level"] for row in level_rows(rated)] == ["none", "0.125", "0.25", "0.5"]
 
 
 def test_equal_values_tie(axes, store, tmp_path):

@@ -126,6 +126,12 @@ def test_a_clip_without_the_score_is_dropped_and_counted() -> None:
     assert ids(clips, Keep()) == {"0000", "0001", "0002"}
 
 
+def test_an_axis_with_nothing_set_filters_nothing_and_is_as_one_left_out():
+    empty = Keep.model_validate({"motion": {}, "fps": {"min": None}, "alignment": {"drop_lowest": None}})
+    assert empty == Keep()
+    assert empty.model_dump() == Keep().model_dump()
+
+
 def test_bounds_are_inclusive_and_thresholds_are_what_is_left() -> None:
     clips = table([(float(motion), 0.0) for motion in range(8)])
     assert ids(clips, Keep(motion=Percentile(min=2.0, max=4.0))) == {"0002", "0003", "0004"}
