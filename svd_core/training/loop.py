@@ -4,7 +4,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 
 from svd_core.progress import Progress, silent
 from svd_core.training import interruption
+from svd_core.training.behind import Behind
 from svd_core.training.execution import BatchAt, Execution, Objective, whole
 from svd_core.training.state import LOG_SIGMA_EDGES, TrainingState, checkpoints, gathered, resume
 
@@ -83,22 +85,27 @@ def train(
     if watch is not None:
         watch.begin(state)
     due_at = time.monotonic() + interval
-    while state.samples < settings.samples:
-        if interruption.requested():
-            state.save(out / "state", execution)
-            raise interruption.Interrupted(f"asked to stop after {state.samples} of {settings.samples} samples")
-        due = _step(settings, state, objective, batch_at, execution, due=time.monotonic() >= due_at)
-        state.update_ema(settings.ema)
-        if len(state.pending) == STEPS_PER_LINE:
-            figures = _write_line(state, out / "metrics.jsonl", execution)
-            more = {} if watch is None else watch.line(state)
-            progress(state.samples, settings.samples, **figures, **more)
-        if due:
-            started = time.monotonic()
-            state.save(out / "state", execution)
-            saved = time.monotonic()
-            due_at = saved + (interval and max(interval, (saved - started) / CHECKPOINT_SHARE))
+    with Behind() as averaging, Behind() as placing:
+        while state.samples < settings.samples and not interruption.requested():
+            want = time.monotonic() >= due_at
+            due = _step(settings, state, objective, batch_at, execution, due=want, before_change=averaging.wait)
+            averaging.start(partial(state.update_ema, settings.ema))
+            if len(state.pending) == STEPS_PER_LINE:
+                averaging.wait()
+                figures = _write_line(state, out / "metrics.jsonl", execution)
+                more = {} if watch is None else watch.line(state)
+                progress(state.samples, settings.samples, **figures, **more)
+            if due:
+                averaging.wait()
+                started = time.monotonic()
+                state.save(out / "state", execution, later=placing.start)
+                saved = time.monotonic()
+                due_at = saved + (interval and max(interval, (saved - started) / CHECKPOINT_SHARE))
+        averaging.wait()
+        placing.wait()
     state.save(out / "state", execution)
+    if state.samples < settings.samples:
+        raise interruption.Interrupted(f"asked to stop after {state.samples} of {settings.samples} samples")
     ema = gathered(state.ema.items(), keep=execution.rank == 0)
     if execution.rank == 0:
         for old in checkpoints(out / "state")[:-1]:
@@ -115,6 +122,7 @@ def _step(
     execution: Execution,
     *,
     due: bool,
+    before_change: Callable[[], None],
 ) -> bool:
     """One optimiser step. `due`: the first process wants a checkpoint, which the answer tells to all."""
     samples = range(state.samples, state.samples + settings.batch_size)
@@ -132,6 +140,7 @@ def _step(
         whose = "clips of this batch" if here else "another process may have the cause; clips here"
         what = f"loss is {mean_loss}, the gradient's norm {norm}"
         raise NonFiniteLoss(f"{what} after {state.samples} samples; {whose}: {named}")
+    before_change()
     # Warm-up, then constant: a rate that knows no horizon keeps N steps a prefix of M.
     state.samples += settings.batch_size
     state.steps += 1

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,6 +24,14 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 NUMBERS = ("samples", "steps", "pending", "by_sigma", "metrics_bytes")
 LOG_SIGMA_EDGES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Losses are logged apart for each of the six ranges of ln sigma between these."""
+
+
+Later = Callable[[Callable[[], None]], None]
+
+
+def at_once(task: Callable[[], None]) -> None:
+    """Not later at all."""
+    task()
 
 
 @dataclass
@@ -43,6 +52,10 @@ class TrainingState:
     pending: list[tuple[float, float]] = field(default_factory=list)
     by_sigma: list[float] = field(default_factory=lambda: [0.0] * 2 * (len(LOG_SIGMA_EDGES) + 1))
     metrics_bytes: int = 0
+    weights: dict[str, nn.Parameter] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.weights = dict(learnt(self.network))
 
     @classmethod
     def start(
@@ -75,38 +88,33 @@ class TrainingState:
     def update_ema(self, decay: float) -> None:
         """EMA <- d EMA + (1 - d) weights with d = min(decay, (1 + steps) / (10 + steps)), quick to leave the start."""
         ramped = min(decay, (1 + self.steps) / (10 + self.steps))
-        weights = [local(parameter.detach()) for _, parameter in learnt(self.network)]
+        weights = [local(parameter.detach()) for parameter in self.weights.values()]
         torch._foreach_lerp_([local(value) for value in self.ema.values()], weights, 1 - ramped)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """Within, the network has its average weights; afterwards its own again, to the bit."""
-        pairs = [(local(weight.detach()), local(self.ema[name])) for name, weight in learnt(self.network)]
+        pairs = [(local(weight.detach()), local(self.ema[name])) for name, weight in self.weights.items()]
         _swap(pairs)
         try:
             yield
         finally:
             _swap(pairs)
 
-    def save(self, folder: Path, execution: Execution | None = None) -> None:
-        """Add a checkpoint and drop all but the newest few. Its tensors are whole, however many processes wrote it."""
+    def save(self, folder: Path, execution: Execution | None = None, *, later: Later = at_once) -> None:
+        """Add a checkpoint and drop all but the newest few. Its tensors are whole, however many processes wrote it.
+
+        `later` is given the part that waits for the disk, without which the checkpoint does not count.
+        """
         execution = execution or Execution()
         tensors = gathered(self._named(), keep=execution.rank == 0)
         if execution.rank == 0:
-            self._write(folder, tensors)
+            folder.mkdir(parents=True, exist_ok=True)
+            numbers = {name: getattr(self, name) for name in NUMBERS}
+            half_written = folder / f"{self.samples:012d}.half"
+            save_file(tensors, half_written, metadata={"state": json.dumps(numbers, sort_keys=True)})
+            later(partial(_place, half_written))
         execution.wait()
-
-    def _write(self, folder: Path, tensors: dict[str, torch.Tensor]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        numbers = {name: getattr(self, name) for name in NUMBERS}
-        path = folder / f"{self.samples:012d}.safetensors"
-        half_written = path.with_suffix(".half")
-        save_file(tensors, half_written, metadata={"state": json.dumps(numbers, sort_keys=True)})
-        with half_written.open("rb") as written:
-            os.fsync(written.fileno())
-        half_written.replace(path)
-        for old in checkpoints(folder)[:-KEPT_CHECKPOINTS]:
-            old.unlink()
 
     def load(self, path: Path) -> None:
         """Take over a checkpoint of the same network. Raises SafetensorError when the file is damaged."""
@@ -114,7 +122,7 @@ class TrainingState:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  (not a dict)
             numbers = json.loads(stored.metadata()["state"])
         with torch.no_grad():
-            for name, parameter in learnt(self.network):
+            for name, parameter in self.weights.items():
                 parameter.copy_(like(tensors[f"network.{name}"], parameter))
                 self.ema[name].copy_(like(tensors[f"ema.{name}"], parameter))
                 moments = {moment: tensors.get(f"{moment}.{name}") for moment in MOMENTS}
@@ -131,10 +139,19 @@ class TrainingState:
         """All tensors that a checkpoint holds, as this process has them."""
         for name, value in self.ema.items():
             yield f"ema.{name}", value
-        for name, parameter in learnt(self.network):
+        for name, parameter in self.weights.items():
             yield f"network.{name}", parameter.detach()
             for moment, value in self.optimizer.state[parameter].items():  # none before the first gradient
                 yield f"{moment}.{name}", value
+
+
+def _place(half_written: Path) -> None:
+    """Have a checkpoint on the disk, under its name; drop those that it makes too many."""
+    with half_written.open("rb") as written:
+        os.fsync(written.fileno())
+    path = half_written.replace(half_written.with_suffix(".safetensors"))
+    for old in checkpoints(path.parent)[:-KEPT_CHECKPOINTS]:
+        old.unlink()
 
 
 def gathered(named: Iterable[tuple[str, torch.Tensor]], *, keep: bool) -> dict[str, torch.Tensor]:

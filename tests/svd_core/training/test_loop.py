@@ -1,5 +1,7 @@
+import errno
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -104,22 +106,44 @@ def test_large_checkpoints_come_less_often(
     now = 0.0
     saved: list[int] = []
 
-    def save(state: TrainingState, *where: object) -> None:
+    def save(state: TrainingState, *where: object, **how: object) -> None:
         nonlocal now
         now += 10
         saved.append(state.steps)
 
-    def update_ema(state: TrainingState, decay: float) -> None:
+    def clip_gradients(*of: object) -> float:
         nonlocal now
         now += 1
+        return 1.0
 
     monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 0.2)
     monkeypatch.setattr(loop.time, "monotonic", lambda: now)
     monkeypatch.setattr(TrainingState, "save", save)
-    monkeypatch.setattr(TrainingState, "update_ema", update_ema)
+    monkeypatch.setattr(loop, "clip_gradients", clip_gradients)
     settings = video_settings.model_copy(update={"samples": 2 * 120})
     run(settings, read_encoded(latents), tmp_path, checkpoint_every_s=20.0)
     assert saved == [21, 72, 120]
+
+
+def test_a_disk_that_fails_behind_a_step_fails_the_training_and_keeps_the_last_whole_checkpoint(
+    latents: Path, video_settings: VideoPretrainingSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if f"{4 * video_settings.batch_size:012d}.half" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        run(video_settings, read_encoded(latents), tmp_path, checkpoint_every_s=0)
+    assert checkpoints(tmp_path / "state")[-1].stem == f"{3 * video_settings.batch_size:012d}"
+    monkeypatch.undo()
+    resumed = run(video_settings, read_encoded(latents), tmp_path)
+    undisturbed = run(video_settings, read_encoded(latents), tmp_path / "undisturbed")
+    for name, value in undisturbed.ema.items():
+        assert torch.equal(resumed.ema[name], value)
 
 
 def test_the_learning_rate_warms_up_and_then_stays(latents: Path, tmp_path: Path) -> None:
