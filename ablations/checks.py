@@ -1,7 +1,7 @@
 """What must hold of a spec beyond the kinds of its values, told at the place where it is written."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ablations.document import Document
@@ -27,20 +27,29 @@ def check(file: "SpecFile", document: Document, recipe: Mapping[str, Any]) -> No
     """What holds between the keys of a spec over a recipe's values."""
     if file.baseline not in file.arms:
         raise document.error(("baseline",), f"unknown arm {file.baseline!r}; {nearest(file.baseline, list(file.arms))}")
-    for index, seed in enumerate(file.seeds):
-        if seed in file.seeds[:index]:
-            raise document.error(("seeds", index), f"seed {seed} stands twice; a repeated run is no new evidence")
+    check_seeds(file.seeds, document, "seeds")
     others = [arm for arm in file.arms if arm != file.baseline]
     for index, arm in enumerate(file.family or ()):
         if arm not in others:
             raise document.error(("family", index), f"unknown arm {arm!r}; {nearest(arm, others)}")
-        if arm in (file.family or ())[:index]:
-            raise document.error(("family", index), f"arm {arm!r} stands twice")
+    check_once("arm", file.family or (), document, "family")
     check_metrics(file.metrics, document, recipe)
     if file.primary not in METRICS:
         raise document.error(("primary",), f"unknown metric {file.primary!r}; {nearest(file.primary, list(METRICS))}")
     if file.primary not in file.metrics:
         raise document.error(("primary",), f"{file.primary!r} is not among `metrics`: {', '.join(file.metrics)}")
+
+
+def check_once(what: str, values: Sequence[object], document: Document, *key: str, why: str = "") -> None:
+    """No value of a list stands twice."""
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise document.error((*key, index), f"{what} {value!r} stands twice{why}")
+
+
+def check_seeds(seeds: Sequence[int], document: Document, *key: str) -> None:
+    """Every seed is another run."""
+    check_once("seed", seeds, document, *key, why="; a repeated run is no new evidence")
 
 
 def check_metrics(metrics: tuple[str, ...], document: Document, recipe: Mapping[str, Any]) -> None:
@@ -50,8 +59,7 @@ def check_metrics(metrics: tuple[str, ...], document: Document, recipe: Mapping[
             raise document.error(("metrics", index), f"unknown metric {metric!r}; {nearest(metric, list(METRICS))}")
         if reason := why_not(metric, recipe):
             raise document.error(("metrics", index), f"metric {metric!r} {reason}")
-        if metric in metrics[:index]:
-            raise document.error(("metrics", index), f"metric {metric!r} stands twice")
+    check_once("metric", metrics, document, "metrics")
 
 
 def why_not(metric: str, recipe: Mapping[str, Any]) -> str | None:

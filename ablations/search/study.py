@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ablations.checks import check_name, why_not
+from ablations.checks import check_name, check_once, check_seeds, why_not
 from ablations.document import Document, validate
 from ablations.errors import AblateError, nearest
 from ablations.recipe import Override, Recipe, build, is_task, merged, overrides, sizes
@@ -225,10 +225,9 @@ def check_objectives(file: StudyFile, document: Document, base: Mapping[str, Any
     for index, name in enumerate(file.objectives):
         if name not in DIRECTIONS:
             raise document.error(("objectives", index), f"no stage yields {name!r}; {nearest(name, list(DIRECTIONS))}")
-        if name in file.objectives[:index]:
-            raise document.error(("objectives", index), f"objective {name!r} stands twice")
         if name in METRICS and (reason := why_not(name, base)):
             raise document.error(("objectives", index), f"no stage yields {name!r}: it {reason}")
+    check_once("objective", file.objectives, document, "objectives")
     if file.pruner and len(file.objectives) > 1:
         raise document.error(("pruner",), "a pruner ranks trials by one objective; leave it out, or name one objective")
     if file.pruner and file.objectives[0] in SUBSET_METRICS:
@@ -276,11 +275,10 @@ def check_ends(study: Study) -> None:
 def check_final(study: Study) -> None:
     """The winner is judged on seeds and reference clips that chose nothing, by a metric of trained runs."""
     file, document = study.file, study.document
-    for name, seeds in (("seeds", file.seeds), ("final", file.final.seeds if file.final else ())):
-        if len(set(seeds)) < len(seeds):
-            raise document.error((name,), f"a seed stands twice in {list(seeds)}; a repeated run is no new evidence")
+    check_seeds(file.seeds, document, "seeds")
     if file.final is None:
         return
+    check_seeds(file.final.seeds, document, "final", "seeds")
     primary = file.final.primary or file.objectives[0]
     if primary not in METRICS:
         raise document.error(("final",), f"{primary!r} is no metric of trained runs; retraining needs one as `primary`")
