@@ -13,7 +13,8 @@ from safetensors.torch import load
 
 from bench.performance.alternating import against
 from bench.performance.goals import goal
-from svd_core.data.records import INDEX, PLACE, Record, Records, write_records
+from svd_core.data.record_writing import write_records
+from svd_core.data.records import INDEX, PLACE, Record, Records
 from svd_core.training.draws import row_of_sample
 
 pytestmark = pytest.mark.filterwarnings(  # webdataset leaves shards open
@@ -33,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     condition, strength = torch.randn(4, 4, 32, 48), torch.rand(4)
     tensors = (latents, text, image, condition, strength)
     clips = [Record(*tensors, f"clip{number:04d}", 8.0, 1.0, None) for number in range(CLIPS)]
-    write_records(out, "benchmark", lambda first: clips[first:])
+    write_records(out, "benchmark", len(clips), lambda numbers: [clips[number] for number in numbers])
     return out
 
 

@@ -15,7 +15,8 @@ import torch
 from bench.performance.alternating import against
 from bench.performance.goals import goal
 from bench.performance.network import CONFIG
-from svd_core.data.records import ReadAhead, Record, Records, write_records
+from svd_core.data.record_writing import write_records
+from svd_core.data.records import ReadAhead, Record, Records
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.tasks.batches import batch_of
 from svd_core.tasks.settings import ExecutionSettings, Phase
@@ -51,7 +52,7 @@ def records(folder: Path) -> Records:
     condition, strength = torch.randn(4, 4, SIDE, SIDE), torch.rand(4)
     tensors = (latents, text, image, condition, strength)
     clips = [Record(*tensors, f"clip{number:03d}", 8.0, 1.0, None) for number in range(96)]
-    write_records(folder, "benchmark", lambda first: clips[first:])
+    write_records(folder, "benchmark", len(clips), lambda numbers: [clips[number] for number in numbers])
     return Records(folder)
 
 

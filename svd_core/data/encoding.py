@@ -10,7 +10,8 @@ import polars as pl
 import torch
 
 from svd_core.data.latents import CAPTIONS
-from svd_core.data.records import Record, write_records
+from svd_core.data.record_writing import Numbers, write_records
+from svd_core.data.records import Record
 from svd_core.data.windows import read_clip_table, read_windows, resized, to_unit_range
 from svd_core.device import repeatable_device
 from svd_core.encoders.conditioners import Conditioners
@@ -19,6 +20,7 @@ from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.progress import Progress, silent
 from svd_core.tasks.settings import RecordSettings
 from svd_core.training.draws import sample_rng
+from svd_core.training.execution import Execution
 
 AT_ONCE = 16
 """Frames that are resized together: a whole clip in float32 would take gigabytes."""
@@ -33,42 +35,44 @@ def make_records(
     out: Path,
     *,
     clip_ids: pl.Series | None = None,
+    execution: Execution | None = None,
     progress: Progress = silent,
 ) -> None:
     """Encode a clip folder, or those of `clip_ids`, by the frozen networks of `encoders` into records under `out`.
 
-    Whole shards that are there are kept.
+    Every process calls this and encodes its share. Whole shards that are there are kept.
     """
     autoencoder, conditioners = VideoAutoencoder.load(encoders), Conditioners.load(encoders)
     autoencoder.model.to(repeatable_device())
     conditioners.to(repeatable_device())
-    table = hashlib.sha256((clips / "clips.parquet").read_bytes())
+    origin = hashlib.sha256((clips / "clips.parquet").read_bytes())
     if clip_ids is not None:
-        table.update("\n".join(clip_ids).encode())
-    encode = partial(encode_records, settings, clips, autoencoder, conditioners, clip_ids=clip_ids, progress=progress)
-    write_records(out, table.hexdigest(), lambda first: encode(first=first))
+        origin.update("\n".join(clip_ids).encode())
+    table = read_clip_table(clips, clip_ids)
+    encode = partial(encode_records, settings, clips, table, autoencoder, conditioners, progress=progress)
+    write_records(out, origin.hexdigest(), len(table), encode, execution)
 
 
 def encode_records(
     settings: RecordSettings,
     clips: Path,
+    table: pl.DataFrame,
     autoencoder: VideoAutoencoder,
     conditioners: Conditioners,
+    numbers: Numbers,
     *,
-    clip_ids: pl.Series | None = None,
-    first: int = 0,
     progress: Progress = silent,
 ) -> Iterator[Record]:
-    """The records of a clip folder, or of `clip_ids` in it, from the `first` on, in its order, as the settings say.
+    """The records of a clip folder's rows `numbers`, counted in `table`, one after the other, as the settings say.
 
     Raises ValueError for clips with fewer frames than asked, a size that the autoencoder does not take, or a caption
     that is too long, before anything is encoded; WrongLatentScale if latents are far from unit variance.
     """
-    table = read_clip_table(clips, clip_ids)
     _check_size(settings.resolution, autoencoder.factor)
-    _check_captions(conditioners, table[first:])
+    _check_captions(conditioners, table[numbers])
     looked_at: list[torch.Tensor] = []
-    for number, row in enumerate(table[first:].iter_rows(named=True), first):
+    for done, number in enumerate(numbers.tolist()):
+        row = table.row(number, named=True)
         pixels = next(read_windows(clips, table[number : number + 1], batch_size=1, frames=settings.frames))[0]
         frames = settings.frames or len(pixels)
         if len(pixels) < frames:
@@ -91,7 +95,7 @@ def encode_records(
             motion=row["motion"],
             elevation=row.get("elevation"),
         )
-        progress(number + 1, len(table))
+        progress(done + 1, len(numbers))
 
 
 def _noisy_first_frames(

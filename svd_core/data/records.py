@@ -13,25 +13,20 @@ The folder may be local or any address that fsspec knows.
 """
 
 import io
-import json
-import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import polars as pl
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 
-from svd_core.data.shards import add_member
 from svd_core.training.draws import row_of_sample
 
 Batch = TypeVar("Batch")
 
-PER_SHARD = 64
 INDEX = {"clip_id": pl.String, "fps": pl.Float64, "motion": pl.Float64, "elevation": pl.Float64}
 PLACE = {"shard": pl.String, "offset": pl.Int64, "size": pl.Int64}
 
@@ -52,58 +47,6 @@ class Record:
 
 
 TENSORS = tuple(field.name for field in fields(Record) if field.type is torch.Tensor)
-
-
-def write_records(out: Path, origin: str, records_from: Callable[[int], Iterable[Record]]) -> None:
-    """Write shards of 64 clips and, at the end, the index.
-
-    origin: a digest of what is encoded. records_from: the records from that number on; the first is not 0 where an
-    interrupted call of the same origin left whole shards.
-    """
-    kept = out / f"rows-{origin[:16]}.jsonl"  # the index as far as there are shards
-    rows = _whole_shards(kept)
-    if not rows:
-        for left in (*out.glob("rows-*.jsonl"), *out.glob("shards/*")):
-            left.unlink()
-    (out / "shards").mkdir(parents=True, exist_ok=True)
-    kept.write_text("".join(map(_line, rows)))
-    source = iter(records_from(len(rows)))
-    for some in iter(lambda: list(islice(source, PER_SHARD)), []):
-        added = _write_shard(out, f"shards/{len(rows) // PER_SHARD:06d}.tar", some)
-        with kept.open("a") as lines:
-            lines.write("".join(map(_line, added)))
-        rows += added
-    half_written = out / "index.parquet.half"
-    pl.DataFrame(rows, schema={**INDEX, **PLACE}).write_parquet(half_written)
-    half_written.replace(out / "index.parquet")
-    kept.unlink()
-
-
-def _write_shard(out: Path, shard: str, records: list[Record]) -> list[dict[str, Any]]:
-    """Their rows of the index."""
-    rows = []
-    with tarfile.open(out / shard, "w", format=tarfile.PAX_FORMAT) as tar:
-        for record in records:
-            offset, size = add_member(tar, f"{record.clip_id}.safetensors", _payload(record))
-            place = {"shard": shard, "offset": offset, "size": size}
-            rows.append({**{name: getattr(record, name) for name in INDEX}, **place})
-    return rows
-
-
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row) + "\n"
-
-
-def _whole_shards(kept: Path) -> list[dict[str, Any]]:
-    """The rows of the whole shards that an interrupted call wrote; its last line may be torn."""
-    lines = kept.read_text().splitlines(keepends=True) if kept.is_file() else []
-    whole = sum(line.endswith("\n") for line in lines) // PER_SHARD * PER_SHARD
-    return [json.loads(line) for line in lines[:whole]]
-
-
-def _payload(record: Record) -> bytes:
-    tensors = {name: getattr(record, name).contiguous() for name in TENSORS}
-    return save({name: value if name == "strength" else value.half() for name, value in tensors.items()})
 
 
 class Records(Sequence[Record]):

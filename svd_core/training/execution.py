@@ -29,7 +29,7 @@ BatchAt = Callable[[range], Batch]
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 PATIENCE = timedelta(hours=12)
-"""How long processes wait for the first one, which alone renders and encodes clips before training."""
+"""How long processes wait for the first one, which alone renders clips and makes the frozen networks."""
 
 Objective = Callable[[nn.Module, Batch], torch.Tensor]
 """Losses (B,) of a batch under the network, which is called as it is passed: a wrapped one synchronises gradients."""
@@ -123,10 +123,28 @@ class Execution:
             dist.all_reduce(values)
         return values
 
+    def told(self, fact: bool) -> bool:
+        """What the first process found, which other machines may not see yet."""
+        return bool(self.summed(torch.tensor(float(fact and self.rank == 0), device=self.device)) > 0)
+
     def wait(self) -> None:
         """Until every process is here."""
         if self.world > 1:
             dist.barrier()
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Work after which all processes go on, or none: one that failed leaves no other waiting for it."""
+        error = None
+        try:
+            yield
+        except Exception as caught:
+            error = caught
+        failed = self.summed(torch.tensor(float(error is not None), device=self.device))
+        if error is not None:
+            raise error
+        if failed > 0:
+            raise RuntimeError("another process failed; its log says why")
 
     @contextlib.contextmanager
     def _synchronising(self, network: nn.Module, last: bool) -> Iterator[None]:

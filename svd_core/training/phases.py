@@ -35,16 +35,18 @@ Tell = Callable[[str], Progress]
 
 def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: Tell = lambda name: silent) -> None:
     """Run or continue a training under `out`. Every process calls this; the first one prepares, all of them train."""
-    if execution.rank == 0:
-        out.mkdir(parents=True, exist_ok=True)
-        _same_recipe(recipe, out / "recipe.json")
-        with flags_restored():
-            _prepare(recipe, out, tell)
-    execution.wait()
+    with execution.together():
+        if execution.rank == 0:
+            out.mkdir(parents=True, exist_ok=True)
+            _same_recipe(recipe, out / "recipe.json")
+            with flags_restored():
+                _prepare(recipe, out, tell)
+    for phase in recipe.chain:
+        _encode(recipe, phase, out, execution, tell)
     before: Path | None = None
     for number, phase in enumerate(recipe.chain):
         folder = phase_folder(out, number, phase)
-        if not (folder / "unet" / "config.json").is_file():
+        if not execution.told((folder / "unet" / "config.json").is_file()):
             train_phase(
                 phase,
                 recipe.bases,
@@ -84,34 +86,44 @@ def _same_recipe(recipe: TrainingRecipe, path: Path) -> None:
 
 
 def _prepare(recipe: TrainingRecipe, out: Path, tell: Tell) -> None:
-    """Clips, autoencoder, conditioners and records, each made whole or not at all."""
+    """Clips, autoencoder and conditioners, each made whole or not at all."""
     for name, clips in recipe.data.items():
         if clips.render:
             _once(out / "clips" / name, partial(render_clips, clips))
     _once(out / "encoders", partial(_encoders, recipe, out, tell))
     if not (phase_folder(out, 0, recipe.chain[0]) / "unet" / "config.json").is_file():
         check_start(recipe.bases, out / "encoders")
-    for phase in recipe.chain:
-        _once(records_folder(phase, out), partial(_records, recipe, phase, out, tell), anew=False)
 
 
-def _records(recipe: TrainingRecipe, phase: Phase, out: Path, tell: Tell, half: Path) -> None:
-    """Encode the clips of a phase. Raises ValueError for one without a caption where the task reads them."""
-    progress, clips = tell(f"encode {phase.data} for {phase.name}"), clips_of(recipe, phase.data, out)
-    chosen = read_subset_ids(recipe.data[phase.data].subset)
+def _encode(recipe: TrainingRecipe, phase: Phase, out: Path, execution: Execution, tell: Tell) -> None:
+    """Encode the clips of a phase, every process its share, unless that is done; what was begun is gone on with.
+
+    Raises ValueError for a clip without a caption where the task reads them.
+    """
+    folder = records_folder(phase, out)
+    if execution.told(folder.is_dir()):
+        return
+    clips, chosen = clips_of(recipe, phase.data, out), read_subset_ids(recipe.data[phase.data].subset)
     if phase.task in TOLD:
         check_captioned(clips, chosen)
-    make_records(phase.records, clips, out / "encoders", half, clip_ids=chosen, progress=progress)
+    half = folder.with_name(f"{folder.name}.half")
+    half.mkdir(parents=True, exist_ok=True)
+    with flags_restored():
+        progress = tell(f"encode {phase.data} for {phase.name}")
+        encoders = out / "encoders"
+        make_records(phase.records, clips, encoders, half, clip_ids=chosen, execution=execution, progress=progress)
+    if execution.rank == 0:
+        half.rename(folder)
+    execution.wait()
 
 
-def _once(folder: Path, make: Callable[[Path], None], *, anew: bool = True) -> None:
-    """Make a folder beside its place and rename it whole, unless it is there. anew: without what was begun before."""
+def _once(folder: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder beside its place and rename it whole, unless it is there."""
     if folder.is_dir():
         return
     half = folder.with_name(f"{folder.name}.half")
-    if anew:
-        shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(parents=True)
     make(half)
     half.rename(folder)
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_recipes import PHASE
 
-from svd_core.data.records import Record, Records, write_records
+from svd_core.data.record_writing import write_records
+from svd_core.data.records import Record, Records
 from svd_core.diffusion import DiscreteSchedule
 from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.tasks.batches import batch_of, between
@@ -42,7 +43,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
             elevation=number - 5.0,
         )
 
-    write_records(folder, "made", lambda first: (made(number) for number in range(first, CLIPS)))
+    write_records(folder, "made", CLIPS, lambda numbers: map(made, numbers))
     return Records(folder)
 
 

@@ -1,0 +1,71 @@
+"""Real processes that prepare and train together, over gloo."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tiny_recipes import PHASE, tiny_recipe
+
+from svd_core.tasks.settings import TrainingRecipe
+from svd_core.training.execution import Execution
+from svd_core.training.phases import run_training
+
+PROGRAM = Path(__file__).with_name("rank_of_a_training.py")
+CLIPS = 70  # two shards
+
+
+def recipe() -> TrainingRecipe:
+    data = {"zooms": {"render": "camera_moves", "move": "zoom", "count": CLIPS, "frames": 4, "resolution": 16}}
+    return tiny_recipe({**PHASE, "name": "videos", "task": "text_to_video", "steps": 1}, data=data)
+
+
+def together(out: Path) -> list[tuple[int, str]]:
+    """Exit status and standard error of two processes."""
+    out.with_suffix(".json").write_text(recipe().model_dump_json())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    command = [sys.executable, str(PROGRAM), str(out.with_suffix(".json")), str(out)]
+    ranks = [
+        subprocess.Popen(command, env={**os.environ, **place, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    told = [rank.communicate(timeout=240)[1] for rank in ranks]
+    return [(rank.returncode, text) for rank, text in zip(ranks, told, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("two") / "run"
+    assert [status for status, _ in together(out)] == [0, 0]
+    return out
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_encoding_and_leave_what_one_leaves(two: Path, tmp_path: Path) -> None:
+    run_training(recipe(), tmp_path, Execution())
+    left = [{p.relative_to(run): p.read_bytes() for p in run.glob("records/**/*.*")} for run in (tmp_path, two)]
+    assert left[0] == left[1]
+    assert sum(path.suffix == ".tar" for path in left[0]) == 2
+
+
+@pytest.mark.slow
+def test_a_clip_that_one_process_cannot_encode_ends_both(two: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for prepared in ("clips", "encoders"):
+        shutil.copytree(two / prepared, run / prepared)
+    table = pl.read_parquet(run / "clips/zooms/clips.parquet")
+    shard = run / "clips/zooms/shards" / Path(table["shard"][66]).name
+    content = bytearray(shard.read_bytes())
+    content[table["offset"][66] : table["offset"][66] + 8] = b"no array"
+    shard.write_bytes(content)
+    (first, said), (second, cause) = together(run)
+    assert first and second
+    assert "another process failed; its log says why" in said
+    assert "neither an array nor a whole video" in cause
+    assert [*run.glob("records/*.half/shards/000000.tar")]  # what the other one wrote is kept
