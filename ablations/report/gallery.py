@@ -18,7 +18,7 @@ from ablations.report.findings import Findings
 from ablations.report.wording import number
 
 FOLDER = "gallery"
-BYTES = 300_000
+BYTES = 200_000
 """What all sheets together may take, so that a report can be committed: seeds beyond it are left out, then prompts."""
 QUALITY = 80
 """36 to 38 dB of PSNR on 32-pixel samples, a sixth of what a lossless sheet takes."""

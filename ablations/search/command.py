@@ -115,7 +115,8 @@ def run_by_preference(study: Study, store: Store, cluster_name: str, folder: Pat
 
     axes = [write_axis(study, parameter, folder) for parameter in study.file.parameters]
     for axis in axes:
-        if run_spec(str(axis.spec), study.asked_scale, cluster_name, folder / axis.spec.stem, wait=True):
+        beside = store.root / "results" / f"{axis.spec.stem}-{study.scale}"
+        if run_spec(str(axis.spec), study.asked_scale, cluster_name, beside, wait=True):
             return 1
     ratings = [rate(study, axis, store) for axis in axes]
     for rated in ratings:
