@@ -83,10 +83,21 @@ def write_overview(folder: Path = RESULTS) -> Path:
     reports = [path.parent.name for path in folder.glob(f"[!.]*/{VERDICTS}")]  # one being written begins with a dot
     others = sorted(name for name in reports if name not in packaged)
     lines += [f"| [{name}]({name}/) | – | {found(folder / name)} |" for name in others]
+    lines += ["", "## Searches", "", "| study | in the paper | its winner, retrained |", "| --- | --- | --- |"]
+    lines += [searched(folder, name) for name in available("studies")]
     folder.mkdir(exist_ok=True)
     path = folder / "README.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     return path
+
+
+def searched(folder: Path, name: str) -> str:
+    """A study's row: what its winner came to against the incumbent, if it asks for that."""
+    study = load_study(name).file
+    there = (folder / name).is_dir()
+    nothing = "no committed results" if study.final or not there else "in its report; nothing is retrained"
+    question = f"[{name}]({name}/)" if there else name
+    return f"| {question}: {study.question} | {study.paper or '–'} | {found(folder / name / 'winner') or nothing} |"
 
 
 def found(folder: Path) -> str:

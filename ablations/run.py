@@ -222,11 +222,16 @@ def write_results(
     if all(run.missing for run in findings.result.runs) and has_scores(folder):
         raise RunError(f"no run of {spec.name} is scored in {Store().root}; the report in {folder} is left as it is")
     page = write_report(findings, folder)
+    refresh_overview(folder)
+    return page
+
+
+def refresh_overview(folder: Path) -> None:
+    """Write the table of all results again, if a report's folder is one of them."""
     if RESULTS.resolve() in folder.resolve().parents:
         from ablations.overview import write_overview
 
         write_overview()
-    return page
 
 
 def has_scores(folder: Path) -> bool:

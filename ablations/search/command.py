@@ -13,7 +13,7 @@ from ablations.console import console, tell
 from ablations.errors import AblateError, PlanError, RunError
 from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights
-from ablations.run import results_folder, run_spec
+from ablations.run import refresh_overview, results_folder, run_spec
 from ablations.search.candidate import Candidate
 from ablations.search.controller import Controller
 from ablations.search.feasible import check_constraint
@@ -105,6 +105,7 @@ def conclude(study: Study, journal: optuna.Study, store: Store, cluster_name: st
     page = write_search_report(study, journal, store, folder, final)
     if found is None:
         tell("nothing was found", "red", ": no trial met the constraint and has a value")
+    refresh_overview(folder)
     console.print(f"report: {page}")
     return status
 
@@ -127,5 +128,6 @@ def run_by_preference(study: Study, store: Store, cluster_name: str, folder: Pat
     final = write_final_spec(study, point, "what raters preferred", folder) if point else None
     status = run_spec(str(final), study.asked_scale, cluster_name, folder / "winner", wait=True) if final else 0
     page = write_preference_report(study, store, ratings, folder, final)
+    refresh_overview(folder)
     console.print(f"report: {page}")
     return status

@@ -44,9 +44,22 @@ def test_the_overview_sets_claims_beside_what_was_measured(results):
         "<br>[at scale node](node/data_curation/): **better**: filtered against unfiltered, FVD[i3d-k400] −459" in row
     )
     assert any(line.startswith("| filter_motion: ") and line.endswith("| no committed results |") for line in lines)
-    assert "inconclusive**: filtered against unfiltered, no seed has both arms" in lines[-1]
-    assert sum(line.startswith("| ") for line in lines) == len(available("specs")) + 3
+    searches = lines.index("## Searches")
+    assert "inconclusive**: filtered against unfiltered, no seed has both arms" in lines[searches - 2]
+    assert sum(line.startswith("| ") for line in lines[:searches]) == len(available("specs")) + 3
     assert found(results / "nothing") == ""
+
+
+def test_searches_show_what_their_winners_came_to(results):
+    rows = write_overview(results).read_text().partition("## Searches")[2].splitlines()
+    assert sum(row.startswith("| ") for row in rows) == len(available("studies")) + 2
+    assert any(row.startswith("| kept_clips: ") and row.endswith("| no committed results |") for row in rows)
+    (results / "kept_clips").mkdir()
+    (results / "filter_thresholds").mkdir()
+    (results / "data_curation").rename(results / "filter_thresholds" / "winner")
+    rows = write_overview(results).read_text().partition("## Searches")[2].splitlines()
+    assert any(row.startswith("| [kept_clips](kept_clips/): ") and "nothing is retrained" in row for row in rows)
+    assert any("filter_thresholds/): " in row and "**better**: filtered against" in row for row in rows)
 
 
 def test_the_list_shows_packaged_and_own_specs_with_cost_and_verdict(results, monkeypatch, tmp_path):
