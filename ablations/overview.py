@@ -10,7 +10,7 @@ from ablations.artifacts import Store
 from ablations.budget import Prices, missing_nodes
 from ablations.console import console, tell
 from ablations.plan import plan
-from ablations.report.wording import MINUS
+from ablations.report.wording import four_digits
 from ablations.run import RESULTS, run_spec
 from ablations.search.study import load as load_study
 from ablations.spec import Spec, available, load
@@ -117,13 +117,9 @@ def one_finding(row: dict[str, str]) -> str:
     words = f"**{row['verdict']}**: {row['arm']} against {row['baseline']}"
     if not row["mean_difference"]:
         return f"{words}, {row['reason']}"
-    words += f", {row['metric']} {signed(row['mean_difference'])}"
+    words += f", {row['metric']} {four_digits(float(row['mean_difference']))}"
     if not row["holm_low"]:
         return f"{words} ({row['reason']})"
     level = f"{100 * float(row['holm_level']):.4g} %"
-    return f"{words} [{signed(row['holm_low'])}, {signed(row['holm_high'])}] at {level}, {row['pairs']} seeds"
-
-
-def signed(value: str) -> str:
-    """A number of a CSV file to four digits, with a true minus."""
-    return f"{float(value):+.4g}".replace("-", MINUS)
+    low, high = (four_digits(float(row[end])) for end in ("holm_low", "holm_high"))
+    return f"{words} [{low}, {high}] at {level}, {row['pairs']} seeds"

@@ -23,6 +23,11 @@ def decimals(spreads: Iterable[float | None], means: Iterable[float | None]) -> 
     return min(max(digits, 0), 8)
 
 
+def four_digits(value: float | None) -> str:
+    """A difference to four digits, with its sign; a dash for none."""
+    return "–" if value is None else f"{value:+.4g}".replace("-", MINUS)
+
+
 def number(value: float | None, places: int, *, signed: bool = False) -> str:
     """`value` with a true minus sign, never a negative zero; a dash for null."""
     if value is None:

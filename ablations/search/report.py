@@ -13,7 +13,7 @@ from ablations.job import code_revision, machine
 from ablations.report.collect import collect
 from ablations.report.findings import Findings
 from ablations.report.html import assets, environment
-from ablations.report.wording import percent
+from ablations.report.wording import four_digits, percent
 from ablations.search.figures import draw_search, short
 from ablations.search.journal import counted, journal_path
 from ablations.search.study import Study
@@ -91,9 +91,9 @@ def against(study: Study, journal: optuna.Study, found: FrozenTrial) -> str:
         return f"the incumbent has {incumbent.values[0]:.4g}."
     ours, theirs = ({int(s): v for s, v in t.user_attrs["by_seed"][objective].items()} for t in (found, incumbent))
     difference = paired_difference("found", ours, "incumbent", theirs)
-    words = f"{difference.mean:+.4g} against the incumbent"
+    words = f"{four_digits(difference.mean)} against the incumbent"
     if difference.interval:
-        ends = f"{difference.interval.low:+.4g} to {difference.interval.high:+.4g}"
+        ends = f"{four_digits(difference.interval.low)} to {four_digits(difference.interval.high)}"
         words += f", 95 % interval {ends} over {len(difference.seeds)} paired seeds"
     return f"{words}. It was picked as the best of many, which flatters it: only retraining with fresh seeds can tell."
 
