@@ -38,6 +38,7 @@ def test_forward_and_backward(benchmark: Any, tokens: int) -> None:
     measure(benchmark, stock, ours, inputs)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # torch's own
 @TOKENS
 def test_compiled(benchmark: Any, tokens: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `execution: {compiled: true}`, from an empty cache of compiled code."""
