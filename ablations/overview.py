@@ -95,7 +95,7 @@ def searched(folder: Path, name: str) -> str:
     """A study's row: what its winner came to against the incumbent, if it asks for that."""
     study = load_study(name).file
     there = (folder / name).is_dir()
-    nothing = "no committed results" if study.final or not there else "in its report; nothing is retrained"
+    nothing = "in its report; nothing was retrained" if there else "no committed results"
     question = f"[{name}]({name}/)" if there else name
     return f"| {question}: {study.question} | {study.paper or '–'} | {found(folder / name / 'winner') or nothing} |"
 

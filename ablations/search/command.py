@@ -20,7 +20,7 @@ from ablations.search.feasible import check_constraint
 from ablations.search.journal import journal_path, open_journal
 from ablations.search.preference import preferred, rate, write_axis
 from ablations.search.study import Study, load
-from ablations.search.winner import winner, write_final_spec
+from ablations.search.winner import WINNER, winner, write_final_spec
 from ablations.slurm.commands import make_on_cluster
 from ablations.slurm.launch import Names
 from ablations.status import LiveView
@@ -101,7 +101,7 @@ def conclude(study: Study, journal: optuna.Study, store: Store, cluster_name: st
     final = write_final_spec(study, found.params, f"trial {found.number}", folder) if found else None
     status = int(found is None)
     if final:
-        status = run_spec(str(final), study.asked_scale, cluster_name, folder / "winner", wait=True)
+        status = run_spec(str(final), study.asked_scale, cluster_name, folder / WINNER, wait=True)
     page = write_search_report(study, journal, store, folder, final)
     if found is None:
         tell("nothing was found", "red", ": no trial met the constraint and has a value")
@@ -126,7 +126,7 @@ def run_by_preference(study: Study, store: Store, cluster_name: str, folder: Pat
             console.print(f"{rated.lacking}: ablate vote {rated.axis.spec}{at}")
     point = preferred(study, ratings)
     final = write_final_spec(study, point, "what raters preferred", folder) if point else None
-    status = run_spec(str(final), study.asked_scale, cluster_name, folder / "winner", wait=True) if final else 0
+    status = run_spec(str(final), study.asked_scale, cluster_name, folder / WINNER, wait=True) if final else 0
     page = write_preference_report(study, store, ratings, folder, final)
     refresh_overview(folder)
     console.print(f"report: {page}")

@@ -9,7 +9,7 @@ import numpy as np
 from ablations.artifacts import Store
 from ablations.errors import AblateError
 from ablations.search.candidate import Candidate
-from ablations.search.parameters import Point
+from ablations.search.parameters import Point, shown
 from ablations.search.study import Study
 from svd_core.curation.filters import kept
 from svd_core.curation.table import read_clips
@@ -62,6 +62,6 @@ def kept_share(study: Study, point: Point, clips: "pl.DataFrame") -> float:
 
 def infeasible(study: Study, bound: str, found: str, nearest: float, point: Point) -> AblateError:
     """The complaint, at the study's own line, with the nearest bound that some point meets and that point."""
-    where = ", ".join(f"{name} = {value}" for name, value in point.items())
+    where = ", ".join(f"{name} = {shown(value)}" for name, value in point.items())
     message = f"nothing meets this: {found} of all clips; the nearest feasible is {bound}: {nearest:g}, at {where}"
     return study.document.error(("kept_share", bound), message)

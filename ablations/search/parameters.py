@@ -18,6 +18,11 @@ Point = dict[str, Value]
 TOLERANCE = 1e-9
 
 
+def shown(value: Value) -> str:
+    """A value as it is read."""
+    return "none" if value is None else str(value)
+
+
 class Parameter(Settings):
     """Either a range from `low` to `high`, both included, in steps of `step` if given; or a list of `choices`."""
 

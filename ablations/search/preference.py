@@ -15,7 +15,7 @@ import polars as pl
 
 from ablations.artifacts import Store
 from ablations.plan import Graph, plan
-from ablations.search.parameters import Point, Value
+from ablations.search.parameters import Point, Value, shown
 from ablations.search.study import VOTES, Study
 from ablations.search.winner import write_spec
 from ablations.spec import load
@@ -92,11 +92,6 @@ def axis_name(parameter: str) -> str:
 def arm_name(parameter: str, level: Value) -> str:
     """A name that a spec takes, such as `drop_lowest_0.25`."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{parameter.rpartition('.')[2]}_{shown(level)}")
-
-
-def shown(level: Value) -> str:
-    """A level as it is read."""
-    return "none" if level is None else str(level)
 
 
 def rate(study: Study, axis: Axis, store: Store) -> Rated:

@@ -15,7 +15,8 @@ from ablations.report.html import assets, environment
 from ablations.report.style import BASELINE, COLOURS
 from ablations.report.wording import number
 from ablations.search.figures import short
-from ablations.search.preference import Rated, preferred, shown
+from ablations.search.parameters import shown
+from ablations.search.preference import Rated, preferred
 from ablations.search.report import HERE, as_csv, retrained
 from ablations.search.study import VOTES, Study
 from bench.settings import METRICS

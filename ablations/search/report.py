@@ -16,6 +16,7 @@ from ablations.report.html import assets, environment
 from ablations.report.wording import four_digits, percent
 from ablations.search.figures import draw_search, short
 from ablations.search.journal import counted, journal_path
+from ablations.search.parameters import shown
 from ablations.search.study import Study
 from ablations.search.winner import finished, front, winner
 from ablations.statistics import paired_difference
@@ -74,7 +75,7 @@ def sentences(study: Study, journal: optuna.Study) -> list[str]:
     if found is None:
         return [*lines, "No trial met the constraint and has a value: nothing was found."]
     objective = study.file.objectives[0]
-    point = ", ".join(f"{short(name)} {value}" for name, value in found.params.items())
+    point = ", ".join(f"{short(name)} {shown(value)}" for name, value in found.params.items())
     best = f"Best by {objective}: trial {found.number} with {found.values[0]:.4g}, at {point}"
     return [*lines, f"{best}; {against(study, journal, found)}", *spent(study, ended)]
 
@@ -131,7 +132,7 @@ def row(study: Study, trial: FrozenTrial) -> dict[str, Any]:
         "state": trial.state.name.lower(),
         **{objective: values.get(objective) if whole else None for objective in study.file.objectives},
         **({"kept_share": trial.user_attrs.get("kept_share")} if study.file.kept_share else {}),
-        **trial.params,
+        **{name: shown(value) if value is None else value for name, value in trial.params.items()},
         "note": note(trial),
     }
 

@@ -1,5 +1,6 @@
 """The winner of a study, and the ablation that retrains it against the incumbent."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from ruamel.yaml import YAML
 from ablations.search.parameters import Point, Value
 from ablations.search.study import DIRECTIONS, Study
 from bench.settings import ScoreSettings
+
+WINNER = "winner"
+"""The folder of the retraining's report, in the study's."""
 
 
 def finished(journal: optuna.Study) -> list[FrozenTrial]:
@@ -35,15 +39,18 @@ def write_final_spec(study: Study, point: Point, name: str, folder: Path) -> Pat
     Write the ablation of the point found, called `name`, against the incumbent, on fresh seeds and a held-out
     reference, as a spec file.
 
-    Null where the study asks for no retraining, or the incumbent itself has won.
+    Null where the study asks for no retraining, or the incumbent itself has won: then what an earlier winner came to is
+    removed.
     """
-    final = study.file.final
+    final, path = study.file.final, folder / f"{study.name}_winner.yaml"
     if final is None or point == study.file.incumbent:
+        path.unlink(missing_ok=True)
+        shutil.rmtree(folder / WINNER, ignore_errors=True)
         return None
     held_out = {"reference.seed": final.reference_seed}
     return write_spec(
         study,
-        folder / f"{study.name}_winner.yaml",
+        path,
         f"Does {name} of the study {study.name} beat the incumbent, trained with fresh seeds and scored on reference "
         "clips that chose nothing?",
         seeds=final.seeds,

@@ -26,7 +26,7 @@ from svd_core.training.objectives import objective_of
 from svd_core.training.state import TrainingState
 
 FRAMES, SIDE, STEPS = 10, 8, 75
-"""The packaged image-to-video training: 32 x 32 pixels. 75 steps last about a minute: three lines of metrics and four
+"""The packaged image-to-video training: 32 x 32 pixels. 75 steps last about a minute: three lines of metrics and three
 checkpoints, the last of which is waited for. A training on a laptop is longer."""
 PHASE: dict[str, Any] = {
     "name": "benchmark",

@@ -42,13 +42,15 @@ def make_records(
 
     Every process calls this and encodes its share. Whole shards that are there are kept.
     """
-    autoencoder, conditioners = VideoAutoencoder.load(encoders), Conditioners.load(encoders)
-    autoencoder.model.to(repeatable_device())
-    conditioners.to(repeatable_device())
-    origin = hashlib.sha256((clips / "clips.parquet").read_bytes())
-    if clip_ids is not None:
-        origin.update("\n".join(clip_ids).encode())
-    table = read_clip_table(clips, clip_ids)
+    execution = execution or Execution()
+    with execution.together():
+        autoencoder, conditioners = VideoAutoencoder.load(encoders), Conditioners.load(encoders)
+        autoencoder.model.to(repeatable_device())
+        conditioners.to(repeatable_device())
+        origin = hashlib.sha256((clips / "clips.parquet").read_bytes())
+        if clip_ids is not None:
+            origin.update("\n".join(clip_ids).encode())
+        table = read_clip_table(clips, clip_ids)
     encode = partial(encode_records, settings, clips, table, autoencoder, conditioners, progress=progress)
     write_records(out, origin.hexdigest(), len(table), encode, execution)
 

@@ -18,6 +18,7 @@ from safetensors.torch import save
 
 from svd_core.data.records import INDEX, PLACE, TENSORS, Record
 from svd_core.data.shards import add_member
+from svd_core.training import interruption
 from svd_core.training.execution import Execution
 
 PER_SHARD = 64
@@ -41,17 +42,22 @@ def write_records(
     those of whole shards that an interrupted call of the same origin left are not asked for.
     """
     execution = execution or Execution()
+    own = out / _kept(origin, execution.rank)
     with execution.together():
         if execution.rank == 0:
             _drop_others(out, origin)
-    done = {_shard_of(line) for line in _lines(out, origin)}
-    execution.wait()  # nobody writes before all have seen the same
-    shards = [number for number in range(-(-clips // PER_SHARD)) if number not in done]
     with execution.together():
-        _write_shards(out, _kept(origin, execution.rank), shards[execution.rank :: execution.world], clips, records_of)
+        own.touch()
+    with execution.together():  # nobody writes before all have seen the same
+        kept = {*out.glob(_kept(origin, "*")), *(out / _kept(origin, rank) for rank in range(execution.world))}
+        if missing := [path for path in kept if not path.is_file()]:
+            raise RuntimeError(f"another process made {missing[0]}, which is not there: do all share this folder?")
+        done = {_shard_of(line) for line in _lines(kept)}
+    shards = [number for number in range(-(-clips // PER_SHARD)) if number not in done]
+    _write_shards(out, own, shards, clips, records_of, execution)
     with execution.together():
         if execution.rank == 0:
-            _write_index(out, origin, clips)
+            _write_index(out, kept, clips)
 
 
 def _kept(origin: str, rank: int | str) -> str:
@@ -69,10 +75,10 @@ def _drop_others(out: Path, origin: str) -> None:
             lines.truncate(lines.read().rfind(b"\n") + 1)
 
 
-def _lines(out: Path, origin: str) -> Iterator[str]:
+def _lines(kept: Iterable[Path]) -> Iterator[str]:
     """A line for every whole shard: its number and its rows of the index."""
-    for kept in out.glob(_kept(origin, "*")):
-        with kept.open() as lines:
+    for path in kept:
+        with path.open() as lines:
             yield from lines
 
 
@@ -81,17 +87,26 @@ def _shard_of(line: str) -> int:
 
 
 def _write_shards(
-    out: Path, kept: str, shards: list[int], clips: int, records_of: Callable[[Numbers], Iterable[Record]]
+    out: Path,
+    own: Path,
+    shards: list[int],
+    clips: int,
+    records_of: Callable[[Numbers], Iterable[Record]],
+    execution: Execution,
 ) -> None:
-    if not shards:
-        return
-    numbers = [np.arange(shard * PER_SHARD, min(clips, (shard + 1) * PER_SHARD)) for shard in shards]
-    source = iter(records_of(np.concatenate(numbers)))
-    with (out / kept).open("a") as lines:
-        for shard, own in zip(shards, numbers, strict=True):
-            rows = _write_shard(out, f"shards/{shard:06d}.tar", list(islice(source, len(own))))
-            lines.write(f"{shard} {json.dumps(rows)}\n")
-            lines.flush()
+    """A shard of each process after the other, so that all stop soon where one fails or is told to stop."""
+    share = shards[execution.rank :: execution.world]
+    numbers = [np.arange(shard * PER_SHARD, min(clips, (shard + 1) * PER_SHARD)) for shard in share]
+    source = iter(records_of(np.concatenate([np.arange(0), *numbers])))
+    for place in range(-(-len(shards) // execution.world)):
+        if interruption.requested():
+            raise interruption.Interrupted(f"asked to stop while encoding; {out} keeps the shards that are whole")
+        with execution.together():
+            if place < len(share):  # the last round may be short
+                records = list(islice(source, len(numbers[place])))
+                rows = _write_shard(out, f"shards/{share[place]:06d}.tar", records)
+                with own.open("a") as lines:
+                    lines.write(f"{share[place]} {json.dumps(rows)}\n")
 
 
 def _write_shard(out: Path, shard: str, records: list[Record]) -> list[dict[str, Any]]:
@@ -110,18 +125,18 @@ def _payload(record: Record) -> bytes:
     return save({name: value if name == "strength" else value.half() for name, value in tensors.items()})
 
 
-def _write_index(out: Path, origin: str, clips: int) -> None:
-    """Raises RuntimeError if a shard is missing, as where processes do not see each other's files."""
-    lines = _lines(out, origin)
+def _write_index(out: Path, kept: Iterable[Path], clips: int) -> None:
+    """Raises RuntimeError if a clip is missing."""
+    lines = _lines(kept)
     parts = [_rows(some) for some in iter(lambda: list(islice(lines, LINES_AT_ONCE)), [])]
-    index = pl.concat(parts).sort(pl.col("shard").str.len_chars(), "shard", "offset")
+    index = pl.concat([_rows([]), *parts]).sort(pl.col("shard").str.len_chars(), "shard", "offset")
     if len(index) != clips:
-        raise RuntimeError(f"{out}: {len(index)} of {clips} clips were written; do all processes share this folder?")
+        raise RuntimeError(f"{out}: {len(index)} of {clips} clips were written")
     half_written = out / "index.parquet.half"
     index.write_parquet(half_written)
     half_written.replace(out / "index.parquet")
-    for kept in out.glob("written-*"):
-        kept.unlink()
+    for path in kept:
+        path.unlink()
 
 
 def _rows(lines: list[str]) -> pl.DataFrame:

@@ -6,6 +6,7 @@ Gradients are averaged over all of them, so that any number of processes and pie
 
 import contextlib
 import os
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -22,6 +23,7 @@ from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.settings import Precision
 from svd_core.tasks.settings import ExecutionSettings
 from svd_core.training.batches import Batch
+from svd_core.training.interruption import Interrupted
 
 BatchAt = Callable[[range], Batch]
 """The samples of these numbers, counted from the start of training."""
@@ -29,7 +31,7 @@ BatchAt = Callable[[range], Batch]
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 PATIENCE = timedelta(hours=12)
-"""How long processes wait for the first one, which alone renders clips and makes the frozen networks."""
+"""How long processes wait for another, such as the first, which alone renders clips and makes the frozen networks."""
 
 Objective = Callable[[nn.Module, Batch], torch.Tensor]
 """Losses (B,) of a batch under the network, which is called as it is passed: a wrapped one synchronises gradients."""
@@ -134,17 +136,26 @@ class Execution:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Work after which all processes go on, or none: one that failed leaves no other waiting for it."""
-        error = None
+        """Work after which all processes go on, or none: one that failed leaves no other waiting for it.
+
+        Nothing in it may wait for other processes.
+        """
+        error: Exception | None = None
         try:
             yield
         except Exception as caught:
             error = caught
-        failed = self.summed(torch.tensor(float(error is not None), device=self.device))
+            if self.world > 1:
+                traceback.print_exc()  # the others may take a while to get here
+        stopped = isinstance(error, Interrupted)
+        found = torch.tensor([error is not None and not stopped, stopped], dtype=torch.float32, device=self.device)
+        failed, interrupted = self.summed(found).tolist()
         if error is not None:
             raise error
-        if failed > 0:
+        if failed:
             raise RuntimeError("another process failed; its log says why")
+        if interrupted:
+            raise Interrupted("another process was stopped")
 
     @contextlib.contextmanager
     def _synchronising(self, network: nn.Module, last: bool) -> Iterator[None]:

@@ -79,9 +79,9 @@ def train(
     execution = execution or Execution()
     interval = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
     resume(state, out / "state")
-    execution.wait()
-    if execution.rank == 0:
-        _truncate(out / "metrics.jsonl", state.metrics_bytes)
+    with execution.together():
+        if execution.rank == 0:
+            _truncate(out / "metrics.jsonl", state.metrics_bytes)
     if watch is not None:
         watch.begin(state)
     due_at = time.monotonic() + interval
@@ -102,16 +102,17 @@ def train(
                 saved = time.monotonic()
                 due_at = saved + (interval and max(interval, (saved - started) / CHECKPOINT_SHARE))
         averaging.wait()
-        placing.wait()
+        with execution.together():
+            placing.wait()
     state.save(out / "state", execution)
     if state.samples < settings.samples:
         raise interruption.Interrupted(f"asked to stop after {state.samples} of {settings.samples} samples")
     ema = gathered(state.ema.items(), keep=execution.rank == 0)
-    if execution.rank == 0:
-        for old in checkpoints(out / "state")[:-1]:
-            old.unlink()
-        save_file(ema, out / "ema.safetensors")
-    execution.wait()
+    with execution.together():
+        if execution.rank == 0:
+            for old in checkpoints(out / "state")[:-1]:
+                old.unlink()
+            save_file(ema, out / "ema.safetensors")
 
 
 def _step(
@@ -174,16 +175,22 @@ def _by_sigma(losses: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
 def _write_line(state: TrainingState, path: Path, execution: Execution) -> dict[str, float]:
     losses, norms = zip(*state.pending, strict=True)
     figures = {"loss": sum(losses) / len(losses), "grad_norm": sum(norms) / len(norms)}
-    if execution.rank == 0:
-        with path.open("a") as lines:
+    with execution.together():
+        if execution.rank == 0:
             line = {"samples": state.samples, **figures, "loss_by_sigma": dict(_means(state.by_sigma))}
-            lines.write(json.dumps(line) + "\n")
-            lines.flush()
-            os.fsync(lines.fileno())  # a checkpoint counts on what stands here
-            state.metrics_bytes = lines.tell()
+            state.metrics_bytes = _append(path, json.dumps(line) + "\n")
     state.pending.clear()
     state.by_sigma = [0.0] * len(state.by_sigma)
     return figures
+
+
+def _append(path: Path, line: str) -> int:
+    """Add a line for good, as a checkpoint counts on what stands there; the length of the file."""
+    with path.open("a") as lines:
+        lines.write(line)
+        lines.flush()
+        os.fsync(lines.fileno())
+        return lines.tell()
 
 
 def _means(sums_and_counts: list[float]) -> Iterator[tuple[str, float | None]]:

@@ -76,9 +76,10 @@ def train_phase(
 
     with closing(ReadAhead(batch_at, phase.batch_size, phase.samples)) as batches:
         train(phase, state, objective, batches, out, execution=execution, progress=progress, watch=look)
-    if execution.rank == 0:
-        _write_config(phase, generation, chosen, out)
-        _save_average(_network(phase, bases, encoders, before)[0], out)
+    with execution.together():
+        if execution.rank == 0:
+            _write_config(phase, generation, chosen, out)
+            _save_average(_network(phase, bases, encoders, before)[0], out)
 
 
 def _network(phase: Phase, bases: Bases, encoders: Path, before: Path | None) -> tuple[nn.Module, bool]:

@@ -103,18 +103,19 @@ def _encode(recipe: TrainingRecipe, phase: Phase, out: Path, execution: Executio
     folder = records_folder(phase, out)
     if execution.told(folder.is_dir()):
         return
-    clips, chosen = clips_of(recipe, phase.data, out), read_subset_ids(recipe.data[phase.data].subset)
-    if phase.task in TOLD:
-        check_captioned(clips, chosen)
-    half = folder.with_name(f"{folder.name}.half")
-    half.mkdir(parents=True, exist_ok=True)
+    clips, half = clips_of(recipe, phase.data, out), folder.with_name(f"{folder.name}.half")
+    with execution.together():
+        chosen = read_subset_ids(recipe.data[phase.data].subset)
+        if phase.task in TOLD:
+            check_captioned(clips, chosen)
+        half.mkdir(parents=True, exist_ok=True)
     with flags_restored():
         progress = tell(f"encode {phase.data} for {phase.name}")
         encoders = out / "encoders"
         make_records(phase.records, clips, encoders, half, clip_ids=chosen, execution=execution, progress=progress)
-    if execution.rank == 0:
-        half.rename(folder)
-    execution.wait()
+    with execution.together():
+        if execution.rank == 0:
+            half.rename(folder)
 
 
 def _once(folder: Path, make: Callable[[Path], None]) -> None:

@@ -108,13 +108,13 @@ class TrainingState:
         """
         execution = execution or Execution()
         tensors = gathered(self._named(), keep=execution.rank == 0)
-        if execution.rank == 0:
-            folder.mkdir(parents=True, exist_ok=True)
-            numbers = {name: getattr(self, name) for name in NUMBERS}
-            half_written = folder / f"{self.samples:012d}.half"
-            save_file(tensors, half_written, metadata={"state": json.dumps(numbers, sort_keys=True)})
-            later(partial(_place, half_written))
-        execution.wait()
+        with execution.together():
+            if execution.rank == 0:
+                folder.mkdir(parents=True, exist_ok=True)
+                numbers = {name: getattr(self, name) for name in NUMBERS}
+                half_written = folder / f"{self.samples:012d}.half"
+                save_file(tensors, half_written, metadata={"state": json.dumps(numbers, sort_keys=True)})
+                later(partial(_place, half_written))
 
     def load(self, path: Path) -> None:
         """Take over a checkpoint of the same network. Raises SafetensorError when the file is damaged."""

@@ -58,7 +58,7 @@ def test_searches_show_what_their_winners_came_to(results):
     (results / "filter_thresholds").mkdir()
     (results / "data_curation").rename(results / "filter_thresholds" / "winner")
     rows = write_overview(results).read_text().partition("## Searches")[2].splitlines()
-    assert any(row.startswith("| [kept_clips](kept_clips/): ") and "nothing is retrained" in row for row in rows)
+    assert any(row.startswith("| [kept_clips](kept_clips/): ") and "nothing was retrained" in row for row in rows)
     assert any("filter_thresholds/): " in row and "**better**: filtered against" in row for row in rows)
 
 

@@ -132,6 +132,19 @@ def test_equal_values_tie(axes, store, tmp_path):
     assert set(automatic_votes("toy_clip_score", graph, store)["score"]) == {0.5}
 
 
+def test_what_an_earlier_winner_came_to_goes_when_the_incumbent_wins(axes, tmp_path):
+    study, _ = axes()
+    found = {**study.file.incumbent, "subset.keep.motion.drop_lowest": 0.5}
+    spec = write_final_spec(study, found, "what raters preferred", tmp_path)
+    (tmp_path / "winner").mkdir()
+    (tmp_path / "winner" / "report.html").write_text("better")
+    assert write_final_spec(study, found, "what raters preferred", tmp_path) == spec
+    assert (tmp_path / "winner" / "report.html").exists()
+    assert write_final_spec(study, study.file.incumbent, "what raters preferred", tmp_path) is None
+    assert not spec.exists()
+    assert not (tmp_path / "winner").exists()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

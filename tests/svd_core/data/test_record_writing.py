@@ -12,6 +12,7 @@ import torch
 
 from svd_core.data.record_writing import PER_SHARD, Numbers, write_records
 from svd_core.data.records import Record, Records
+from svd_core.training import interruption
 from svd_core.training.execution import Execution
 
 CLIPS = 4 * PER_SHARD + 5
@@ -142,32 +143,74 @@ def test_any_number_of_processes_writes_the_same_and_each_only_its_share(
 
     assert by_ranks(tmp_path, world, records_of) == [None] * world
     assert contents(tmp_path) == contents(whole)
-    assert len(shares) == min(world, 5)
+    assert sum(map(bool, shares)) == min(world, 5)
     assert sorted(chain.from_iterable(shares)) == [*range(CLIPS)]
 
 
 def test_one_that_fails_fails_all_and_another_number_of_processes_goes_on_from_what_they_kept(
     whole: Path, tmp_path: Path
 ) -> None:
-    first, second = by_ranks(tmp_path, 2, until(3 * PER_SHARD + 1))  # shards 0, 2, 4 and 1, 3
-    assert "no space left for clip 256" in str(first)
+    first, second = by_ranks(tmp_path, 2, until(3 * PER_SHARD + 1))  # shards 0, 2 and 1, 3 in two rounds
+    assert "another process failed" in str(first)
     assert "no space left for clip 193" in str(second)
+    assert len(list(tmp_path.glob("shards/*"))) == 3
     assert by_ranks(tmp_path, 3, given) == [None] * 3
     assert contents(tmp_path) == contents(whole)
 
 
-def test_who_did_not_fail_says_that_another_did(tmp_path: Path) -> None:
-    first, second = by_ranks(tmp_path, 2, until(4 * PER_SHARD))
-    assert "no space left" in str(first)
-    assert "another process failed" in str(second)
+def test_all_stop_in_the_round_in_which_one_fails(tmp_path: Path) -> None:
+    first, second = by_ranks(tmp_path, 2, until(PER_SHARD))  # the second one's first clip
+    assert "another process failed" in str(first)
+    assert "no space left" in str(second)
+    assert [path.name for path in tmp_path.glob("shards/*")] == ["000000.tar"]
+
+
+def test_told_to_stop_it_stops_after_a_shard_and_goes_on_from_there(whole: Path, tmp_path: Path) -> None:
+    def stops(numbers: Numbers) -> Iterator[Record]:
+        for number in numbers.tolist():
+            if number == PER_SHARD + 3:
+                interruption.request()
+            yield record(number)
+
+    try:
+        with pytest.raises(interruption.Interrupted, match="asked to stop while encoding"):
+            write_records(tmp_path, ORIGIN, CLIPS, stops)
+    finally:
+        interruption.withdraw()
+    assert len(list(tmp_path.glob("shards/*"))) == 2
+    write_records(tmp_path, ORIGIN, CLIPS, given)
+    assert contents(tmp_path) == contents(whole)
+
+
+def test_one_that_is_cut_off_interrupts_the_others(tmp_path: Path) -> None:
+    def cut(numbers: Numbers) -> Iterator[Record]:
+        for number in numbers.tolist():
+            if number == 3:
+                raise interruption.Interrupted("cut off in mid-work")
+            yield record(number)
+
+    first, second = by_ranks(tmp_path, 2, cut)
+    assert isinstance(first, interruption.Interrupted)
+    assert isinstance(second, interruption.Interrupted)
+    assert "another process was stopped" in str(second)
+
+
+def test_no_clips_at_all_are_an_empty_index(tmp_path: Path) -> None:
+    write_records(tmp_path, ORIGIN, 0, given)
+    with pytest.raises(ValueError, match="no clips to train on"):
+        Records(tmp_path)
 
 
 def test_processes_that_do_not_share_a_folder_are_found_out(tmp_path: Path) -> None:
     alone = Thread(0, 2, meeting=Meeting(1))  # nobody else writes here
-    with pytest.raises(RuntimeError, match=f"{2 * PER_SHARD + 5} of {CLIPS} clips.*share this"):
+    with pytest.raises(RuntimeError, match="which is not there: do all share this folder"):
         write_records(tmp_path, ORIGIN, CLIPS, given, alone)
-    write_records(tmp_path, ORIGIN, CLIPS, given)
-    assert [each.clip_id for each in Records(tmp_path)] == IDS
+
+
+def test_clips_that_were_not_given_are_missed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=f"{CLIPS - 1} of {CLIPS} clips were written"):
+        write_records(tmp_path, ORIGIN, CLIPS, lambda numbers: given(numbers[:-1]))
+    assert not (tmp_path / "index.parquet").exists()
 
 
 def test_clips_that_are_not_there_are_named(whole: Path) -> None:
