@@ -1,5 +1,6 @@
 """Writing a whole report: every file is made beside its final place and moved there when all are done."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -13,9 +14,10 @@ PAGE = "report.html"
 SUMMARY = "summary.json"
 """What `ablate index` shows of a report."""
 OURS = re.compile(
-    r"figures/[a-z]+\.(png|pdf)|gallery/(real|extreme-[a-z0-9-]+|[0-9]{2}-[a-z0-9-]*seed[0-9]+)\.(avif|webp)"
+    r"table\.(md|tex|csv)|table_alone\.tex|(comparisons|cost)\.csv|summary\.json|report\.html"
+    r"|figures/[a-z]+\.(png|pdf)|gallery/(real|extreme-[a-z0-9-]+|[0-9]{2}-[a-z0-9-]*seed[0-9]+)\.(avif|webp)"
 )
-"""Files that an earlier report may have left and this one may not have; nothing else in the folder is touched."""
+"""Files that an earlier report may have left; nothing else in the folder is touched."""
 
 
 def write_report(findings: Findings, out: Path, gallery_prompts: int = 8) -> Path:
@@ -86,11 +88,24 @@ def _publish(work: Path, out: Path) -> None:
     for name in files:
         (out / name).parent.mkdir(exist_ok=True)
         (work / name).replace(out / name)
-    for folder in ("figures", "gallery"):
-        for path in (out / folder).glob("*"):
-            name = path.relative_to(out)
-            if name not in files and OURS.fullmatch(name.as_posix()):
-                path.unlink()
+    for name in _own(out):
+        if name not in files:
+            (out / name).unlink()
+
+
+def remove_report(out: Path) -> None:
+    """Remove the report in a folder, and the folder if nothing else is in it."""
+    for name in _own(out):
+        (out / name).unlink()
+    for folder in (out / "figures", out / "gallery", out):
+        with contextlib.suppress(OSError):  # not there, or not empty
+            folder.rmdir()
+
+
+def _own(out: Path) -> list[Path]:
+    """The files of a folder's report, from the folder on."""
+    names = [path.relative_to(out) for folder in ("", "figures", "gallery") for path in (out / folder).glob("*")]
+    return [name for name in names if OURS.fullmatch(name.as_posix())]
 
 
 def _page_last(name: Path) -> tuple[bool, str]:

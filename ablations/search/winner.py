@@ -1,6 +1,5 @@
 """The winner of a study, and the ablation that retrains it against the incumbent."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from ruamel.yaml import YAML
 
+from ablations.report.build import remove_report
 from ablations.search.parameters import Point, Value
 from ablations.search.study import DIRECTIONS, Study
 from bench.settings import ScoreSettings
@@ -39,13 +39,13 @@ def write_final_spec(study: Study, point: Point, name: str, folder: Path) -> Pat
     Write the ablation of the point found, called `name`, against the incumbent, on fresh seeds and a held-out
     reference, as a spec file.
 
-    Null where the study asks for no retraining, or the incumbent itself has won: then what an earlier winner came to is
-    removed.
+    Null where the study asks for no retraining, or the incumbent itself has won: then the spec and report of an earlier
+    winner are removed.
     """
     final, path = study.file.final, folder / f"{study.name}_winner.yaml"
     if final is None or point == study.file.incumbent:
         path.unlink(missing_ok=True)
-        shutil.rmtree(folder / WINNER, ignore_errors=True)
+        remove_report(folder / WINNER)
         return None
     held_out = {"reference.seed": final.reference_seed}
     return write_spec(

@@ -143,6 +143,12 @@ def test_what_an_earlier_winner_came_to_goes_when_the_incumbent_wins(axes, tmp_p
     assert write_final_spec(study, study.file.incumbent, "what raters preferred", tmp_path) is None
     assert not spec.exists()
     assert not (tmp_path / "winner").exists()
+    for name in ("report.html", "figures/effects.png", "figures/mine.txt", "notes.html"):
+        (tmp_path / "winner" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "winner" / name).write_text("better")
+    assert write_final_spec(study, study.file.incumbent, "what raters preferred", tmp_path) is None
+    left = {path.name for path in (tmp_path / "winner").rglob("*.*")}
+    assert left == {"mine.txt", "notes.html"}, "only a report's own files go"
 
 
 @pytest.mark.parametrize(

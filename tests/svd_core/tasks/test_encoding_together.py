@@ -1,14 +1,11 @@
 """Real processes that prepare and train together, over gloo."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+from ranks import run_ranks
 from tiny_recipes import PHASE, tiny_recipe
 
 from svd_core.tasks.settings import TrainingRecipe
@@ -27,16 +24,7 @@ def recipe() -> TrainingRecipe:
 def together(out: Path) -> list[tuple[int, str]]:
     """Exit status and standard error of two processes."""
     out.with_suffix(".json").write_text(recipe().model_dump_json())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    command = [sys.executable, str(PROGRAM), str(out.with_suffix(".json")), str(out)]
-    ranks = [
-        subprocess.Popen(command, env={**os.environ, **place, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    told = [rank.communicate(timeout=240)[1] for rank in ranks]
-    return [(rank.returncode, text) for rank, text in zip(ranks, told, strict=True)]
+    return run_ranks(str(PROGRAM), str(out.with_suffix(".json")), str(out), processes=2)
 
 
 @pytest.fixture(scope="module")

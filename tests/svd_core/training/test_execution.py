@@ -1,15 +1,12 @@
 """Several processes and micro-batches: the same gradients, the same training."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ranks import run_ranks
 from safetensors.torch import load_file
 
 from svd_core.models.unet import SpatioTemporalUNet
@@ -33,15 +30,8 @@ def test_samples_are_dealt_once_each() -> None:
 
 def run(out: Path, processes: int, *arguments: str) -> Path:
     out.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    workers = []
-    for rank in range(processes):
-        place = {"RANK": str(rank), "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        command = [sys.executable, "-W", "error", str(PROGRAM), str(out), *arguments]
-        workers.append(subprocess.Popen(command, env={**os.environ, **place, "OMP_NUM_THREADS": "1"}))
-    assert [worker.wait(timeout=280) for worker in workers] == [0] * processes
+    ended = run_ranks("-W", "error", str(PROGRAM), str(out), *arguments, processes=processes)
+    assert [status for status, _ in ended] == [0] * processes
     return out
 
 
