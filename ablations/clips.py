@@ -8,7 +8,7 @@ from rich.table import Table
 from ablations.console import console
 from ablations.document import Document, validate
 from ablations.errors import AblateError
-from svd_core.settings import Keep
+from svd_core.curation.settings import Keep
 
 
 def filter_table(folder: Path, keep: Path, out: Path) -> None:

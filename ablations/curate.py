@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ablations.console import console, tell
 from ablations.errors import AblateError
 from svd_core.curation.listing import SourceError, list_videos
+from svd_core.curation.settings import AnnotationSettings, VideoCurationSettings
 from svd_core.curation.units import check_weights, units
 from svd_core.curation.videos import curate_videos, make_units, score_again
 from svd_core.encoders.weights import WeightsError
-from svd_core.settings import AnnotationSettings, VideoCurationSettings
 
 SHOWN = 10
 

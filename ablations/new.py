@@ -14,7 +14,7 @@ paper: ""                      # what is known: where it stands, and its claim
 recipe: text_to_video          # or the path of a recipe file beside this one
 seeds: [0, 1, 2]               # each seed pairs the arms: same data order, noise and prompts
 baseline: unfiltered           # the arm that every other is compared with
-arms:                          # an arm says only what it changes, by STAGE.SETTING; see svd_core/settings.py
+arms:                          # an arm says only what it changes, by STAGE.SETTING (those of settings.py)
   unfiltered: {{}}
   moving:
     subset.keep: {{motion: {{drop_lowest: 0.25}}}}     # other axes: text_area, aesthetics, alignment

@@ -11,10 +11,10 @@ from ablations.document import Document, Origins, Place, submodel, validate
 from ablations.errors import nearest
 from ablations.task_recipe import TaskRecipe
 from bench.settings import ScoreSettings
+from svd_core.curation.settings import CurationSettings, SubsetSettings
 from svd_core.settings import (
     AutoencoderSettings,
     CorpusSettings,
-    CurationSettings,
     EncodeSettings,
     FinetuneSettings,
     ImagePretrainingSettings,
@@ -22,7 +22,6 @@ from svd_core.settings import (
     ReferenceSettings,
     SampleSettings,
     Settings,
-    SubsetSettings,
     ToyClipSettings,
     VideoPretrainingSettings,
     whole_batches,

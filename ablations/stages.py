@@ -15,6 +15,7 @@ from ablations.stage import Add, Inputs, Node, Stage, cores
 from ablations.task_stages import TASK_STAGES, reference_features_of
 from bench.settings import ReferenceFeaturesSettings, ScoreSettings, SubsetScoreSettings
 from svd_core import settings as s
+from svd_core.curation.settings import CurationSettings, SubsetSettings
 from svd_core.progress import Progress
 
 
@@ -39,7 +40,7 @@ def text_image_encoder(settings: s.ToyClipSettings, inputs: Inputs, out: Path, p
     train_toy_clip(settings, out, progress=progress)
 
 
-def curate(settings: s.CurationSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+def curate(settings: CurationSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Cut, score and shard the source videos."""
     from svd_core.curation.pipeline import curate as run
 
@@ -81,7 +82,7 @@ def pretrain_images(settings: s.ImagePretrainingSettings, inputs: Inputs, out: P
     run(settings, inputs["encode_images"], out, progress=progress)
 
 
-def subset(settings: s.SubsetSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Choose the clips to train on: a view of the clip table."""
     from svd_core.data.subset import make_subset
 

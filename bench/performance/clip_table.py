@@ -20,9 +20,9 @@ import pytest
 from bench.performance.alternating import against
 from bench.performance.goals import goal
 from svd_core.curation.duplicates import LENGTH, duplicates
+from svd_core.curation.settings import Keep
 from svd_core.curation.table import SCORES
 from svd_core.data.subset import write_subset
-from svd_core.settings import Keep
 
 LVD_10M = 9_800_000
 GROUP = 1_000_000
@@ -39,7 +39,7 @@ from time import perf_counter
 import polars, pyarrow.parquet
 from svd_core.memory import peak_bytes
 from svd_core.data.subset import write_subset
-from svd_core.settings import Keep
+from svd_core.curation.settings import Keep
 start = perf_counter()
 write_subset(Keep.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 print(json.dumps({"seconds of filtering": perf_counter() - start, "peak, GB": peak_bytes() / 1e9}))

@@ -28,10 +28,10 @@ from bench.performance.goals import goal
 from svd_core.curation.cuts import Cascade
 from svd_core.curation.motion import DIS
 from svd_core.curation.scan import stretches
+from svd_core.curation.settings import VideoCurationSettings
 from svd_core.curation.videos import curate_videos
 from svd_core.data.video import Video
 from svd_core.encoders.weights import fetch
-from svd_core.settings import VideoCurationSettings
 
 TIMES = 2
 ROUNDS = 3

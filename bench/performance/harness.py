@@ -27,8 +27,8 @@ from ablations.status import standing
 from bench.performance.alternating import Work, against
 from bench.performance.goals import goal
 from bench.performance.reports import spec_text
+from svd_core.curation.settings import Keep, Percentile, SubsetSettings
 from svd_core.data.subset import make_subset
-from svd_core.settings import Keep, Percentile, SubsetSettings
 
 SIZES = {10: (2, 5), 100: (10, 10), 1_000: (20, 50), 10_000: (100, 100)}
 """Arms and seeds by the number of runs."""

@@ -15,10 +15,10 @@ from svd_core.curation import aesthetics, captions, duplicates, text_area
 from svd_core.curation.alignment import ImageTextEncoder, alignment
 from svd_core.curation.captions import Caption, Captioner, ModelCaptioner
 from svd_core.curation.keyframes import over_frames
+from svd_core.curation.settings import AnnotationSettings
 from svd_core.curation.text_area import TextDetector
 from svd_core.curation.views import View
 from svd_core.encoders import weights
-from svd_core.settings import AnnotationSettings
 
 VERSION = 1
 """Raised when the code of a score changes what it gives."""

@@ -14,11 +14,11 @@ from svd_core.curation.listing import Listed, local_file
 from svd_core.curation.motion import Motion, motion
 from svd_core.curation.refine import ChangeNetwork, Refined
 from svd_core.curation.scan import Stretch, stretches
+from svd_core.curation.settings import VideoCurationSettings
 from svd_core.curation.source import clip_id, read_sidecar, source_id
 from svd_core.curation.views import View
 from svd_core.data.video import Video, VideoError
 from svd_core.encoders.weights import locate
-from svd_core.settings import VideoCurationSettings
 
 FRAME_RATES = (1.0, 240.0)
 """What the cascade believes: a container may announce anything."""

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from svd_core.curation.rules import Mask, Rule, resolve
+from svd_core.curation.settings import Keep
 from svd_core.curation.table import Batch, Batches, in_memory
-from svd_core.settings import Keep
 
 
 @dataclass

@@ -14,6 +14,7 @@ import torch
 
 from svd_core.curation import aesthetics, motion, text_area
 from svd_core.curation.parts import Part, looks
+from svd_core.curation.settings import CurationSettings
 from svd_core.curation.source import Scorers, curate_source
 from svd_core.curation.table import SCHEMA, write_table
 from svd_core.curation.text_area import TextDetector
@@ -22,7 +23,6 @@ from svd_core.data.shards import Sample, write_shard
 from svd_core.encoders.toy_clip import ToyClip
 from svd_core.encoders.weights import locate
 from svd_core.progress import Progress, silent
-from svd_core.settings import CurationSettings
 
 SOURCES_PER_PART = 20
 CLIPS_PER_SHARD = 1000

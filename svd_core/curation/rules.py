@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svd_core.curation.ranks import Ranks
+from svd_core.curation.settings import Keep, Percentile
 from svd_core.curation.table import AXES, Batch, Batches
-from svd_core.settings import Keep, Percentile
 
 Mask = NDArray[np.bool_]
 

@@ -19,9 +19,9 @@ from svd_core.curation import aesthetics
 from svd_core.curation.annotation import Annotator, methods
 from svd_core.curation.captions import Caption
 from svd_core.curation.duplicates import LENGTH, duplicates
+from svd_core.curation.settings import AnnotationSettings
 from svd_core.curation.table import SCHEMA
 from svd_core.curation.views import View
-from svd_core.settings import AnnotationSettings
 
 BATCH = 16
 """Clips whose frames are in memory at once, and that are captioned together."""

@@ -14,11 +14,11 @@ from svd_core.curation.alignment import ImageTextEncoder, alignment
 from svd_core.curation.cuts import Cascade
 from svd_core.curation.keyframes import keyframes, over_frames
 from svd_core.curation.motion import motion_score
+from svd_core.curation.settings import CurationSettings
 from svd_core.curation.shots import Shot, shots
 from svd_core.curation.text_area import TextDetector
 from svd_core.curation.transitions import Transition
 from svd_core.data.video import Image, Video, VideoError, training_window
-from svd_core.settings import CurationSettings
 
 LONGEST_ID = 160
 

@@ -25,11 +25,11 @@ from svd_core.curation import annotation, camera, scores
 from svd_core.curation.clips import CuratedVideo, Row, curate_video, rejected, view_file
 from svd_core.curation.listing import Listed, SourceError, stamp
 from svd_core.curation.motion import motion
+from svd_core.curation.settings import AnnotationSettings, VideoCurationSettings
 from svd_core.curation.table import SCHEMA, TRANSITIONS, write_table
 from svd_core.data.processes import Crew, ProcessDied
 from svd_core.data.shards import add_member
 from svd_core.encoders import weights
-from svd_core.settings import AnnotationSettings, VideoCurationSettings
 
 VERSION = 2
 """Raise it when the same video and settings give another clip table or other clips."""

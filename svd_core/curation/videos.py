@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from svd_core.curation.listing import list_videos
+from svd_core.curation.settings import AnnotationSettings, VideoCurationSettings
 from svd_core.curation.units import Unit, check_weights, kept_units, make_unit, merge, score_unit, units
 from svd_core.data.processes import Crew, Isolated
 from svd_core.progress import Progress, silent
-from svd_core.settings import AnnotationSettings, VideoCurationSettings
 
 
 def curate_videos(

@@ -8,8 +8,8 @@ import polars as pl
 
 from svd_core.curation.filters import funnel, kept, sift
 from svd_core.curation.rules import id_hash
+from svd_core.curation.settings import Keep, SubsetSettings
 from svd_core.curation.table import on_disk, read_clips, write_table
-from svd_core.settings import Keep, SubsetSettings
 
 
 def make_subset(settings: SubsetSettings, curated: Path, out: Path) -> None:

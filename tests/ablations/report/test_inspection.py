@@ -11,11 +11,11 @@ import pytest
 from ablations.report.histogram import BINS, HEIGHT, WIDTH, Cut, histogram
 from ablations.report.inspection import SHOWN, choose, inspect
 from ablations.report.previews import sheets
+from svd_core.curation.settings import Keep, Percentile
 from svd_core.curation.table import SCHEMA, write_table
 from svd_core.curation.views import View
 from svd_core.data.shards import Sample, write_shard
 from svd_core.data.subset import write_subset
-from svd_core.settings import Keep, Percentile
 
 EVIL = "<script>alert('1')</script>\n\"é'&.mp4"
 CLIPS = 60

@@ -13,7 +13,7 @@ from ablations.search.journal import open_journal
 from ablations.search.study import load
 from ablations.search.winner import winner
 from svd_core.curation.filters import kept
-from svd_core.settings import Keep
+from svd_core.curation.settings import Keep
 
 LADDER = (0.0, 0.125, 0.25, 0.5)
 DEFECTS = {"motion": 0.25, "text_area": 0.25, "aesthetics": 0.25, "alignment": 0.5}

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from svd_core.curation.annotation import Annotator, methods
 from svd_core.curation.captions import QUESTION, Caption, ModelCaptioner
+from svd_core.curation.settings import AnnotationSettings
 from svd_core.curation.views import View
 from svd_core.encoders import weights
 from svd_core.encoders.laion_aesthetics import LaionAesthetics
 from svd_core.encoders.weights import MissingWeights, locate
-from svd_core.settings import AnnotationSettings
 
 GIVEN = Caption("a disc", "it moves", "a disc moves")
 NOTHING = Caption(None, None, None)

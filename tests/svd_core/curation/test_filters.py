@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from svd_core.curation.filters import funnel, kept, sift
 from svd_core.curation.rules import id_hash
+from svd_core.curation.settings import Keep, Percentile
 from svd_core.curation.table import on_disk
-from svd_core.settings import Keep, Percentile
 
 SCORES = ("motion", "text_area", "aesthetics", "alignment")
 scores = st.one_of(st.none(), st.sampled_from([0.0, 0.1, 0.5]), st.floats(-10, 10))

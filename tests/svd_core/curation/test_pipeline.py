@@ -15,12 +15,12 @@ from safetensors.torch import save_file
 
 from svd_core.curation import pipeline
 from svd_core.curation.pipeline import curate
+from svd_core.curation.settings import CurationSettings
 from svd_core.curation.source import clip_id, source_id
 from svd_core.curation.table import SCHEMA
 from svd_core.data.shards import read_window
 from svd_core.data.video import write_h264
 from svd_core.encoders.toy_clip import ToyClip
-from svd_core.settings import CurationSettings
 
 SETTINGS = CurationSettings(frames=8, resolution=16)
 WORDS = ["red", "blue", "circle", "moves", "right"]
@@ -157,7 +157,7 @@ def test_killed_with_two_workers_and_started_again_gives_the_same_bytes(
     script.write_text(
         "from pathlib import Path\n"
         "from svd_core.curation import pipeline\n"
-        "from svd_core.settings import CurationSettings\n"
+        "from svd_core.curation.settings import CurationSettings\n"
         "if __name__ == '__main__':\n"
         "    pipeline.SOURCES_PER_PART = 1\n"
         f"    pipeline.curate(CurationSettings(frames=8, resolution=16), Path({str(corpus)!r}),"

@@ -8,8 +8,8 @@ import pytest
 
 from svd_core.curation.clips import curate_video
 from svd_core.curation.listing import list_videos
+from svd_core.curation.settings import VideoCurationSettings
 from svd_core.encoders.weights import fetch
-from svd_core.settings import VideoCurationSettings
 
 BIKES = [30, 76, 137, 187, 242]
 OPENCV_DOC = Path("/usr/share/doc/opencv-doc")

@@ -12,8 +12,8 @@ import pytest
 
 from svd_core.curation.listing import SourceError
 from svd_core.curation.scores import ANNOTATED, CAPTIONS
+from svd_core.curation.settings import AnnotationSettings, VideoCurationSettings
 from svd_core.curation.videos import curate_videos, score_again
-from svd_core.settings import AnnotationSettings, VideoCurationSettings
 
 SCORED = [name for name in ANNOTATED if name not in CAPTIONS]
 

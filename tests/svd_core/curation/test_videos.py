@@ -16,9 +16,9 @@ import pytest
 
 from svd_core.curation import units, videos
 from svd_core.curation.listing import list_videos
+from svd_core.curation.settings import VideoCurationSettings
 from svd_core.curation.table import SCHEMA
 from svd_core.curation.videos import curate_videos
-from svd_core.settings import VideoCurationSettings
 
 pytestmark = pytest.mark.slow  # real files through worker processes, a minute and more in all
 
@@ -251,7 +251,7 @@ RUN = """
 from pathlib import Path
 from svd_core.curation import units
 from svd_core.curation.videos import curate_videos
-from svd_core.settings import VideoCurationSettings
+from svd_core.curation.settings import VideoCurationSettings
 if __name__ == "__main__":
     units.VIDEOS_PER_UNIT = 1
     curate_videos(VideoCurationSettings(max_pixels=1_000_000), {odd!r}, Path({out!r}), workers=2)

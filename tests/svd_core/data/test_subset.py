@@ -4,9 +4,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from svd_core.curation.settings import Keep, Percentile, SubsetSample, SubsetSettings
 from svd_core.curation.table import SCHEMA, write_table
 from svd_core.data.subset import make_subset, read_subset, write_subset
-from svd_core.settings import Keep, Percentile, SubsetSample, SubsetSettings
 
 HALF = Keep(motion=Percentile(drop_lowest=0.5))
 
