@@ -1,6 +1,7 @@
 """Cluster files: where jobs run and with what. Resources only: they never change a result nor enter a fingerprint."""
 
 import os
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -8,8 +9,10 @@ from pydantic import Field, StringConstraints, model_validator
 from ablations.document import Document, validate
 from ablations.errors import AblateError
 from ablations.spec import find
+from ablations.stage import TRAINED, Node, Trained
 from ablations.stages import STAGES, check_stages
 from svd_core.settings import Settings
+from svd_core.tasks.settings import ComputeSettings
 
 Word = Annotated[str, StringConstraints(pattern=r"^[^\s'\"\\$`]+$")]
 """A value that goes into an sbatch script: no blanks, quotes or shell characters."""
@@ -19,13 +22,21 @@ TRAIN = "train"
 """What jobs of `ablate train` are called where resources are given by kind of stage."""
 
 
-class LocalCluster(Settings):
+class Cluster(Settings):
+    """What all clusters have. `compute` says how kinds of stages that train are computed: micro-batches for a small
+    GPU, recomputed activations, compiled blocks, `fsdp`.
+    """
+
+    about: str
+    compute: dict[Trained, ComputeSettings] = Field(default_factory=dict)
+
+
+class LocalCluster(Cluster):
     """Resources of this machine. They never change a result and never enter a fingerprint.
 
     `per_gpu`: jobs at once on each GPU, where there are any; `cores` are the limit of jobs in any case.
     """
 
-    about: str
     cores: int = Field(0, ge=0)
     per_gpu: int = Field(8, ge=1)
     all_cores: tuple[str, ...] = ()
@@ -63,6 +74,11 @@ class Resources(Settings):
         """GPUs of one job, over all its nodes."""
         return self.nodes * self.gpus
 
+    @property
+    def processes(self) -> int:
+        """Processes of one job, over all its nodes."""
+        return self.nodes * self.tasks
+
 
 class Retries(Settings):
     """How often a job is put back into the queue after an end of each kind. Preemption and node failures always are."""
@@ -74,7 +90,7 @@ class Retries(Settings):
     exception: int = Field(0, ge=0)
 
 
-class SlurmCluster(Settings):
+class SlurmCluster(Cluster):
     """
     A SLURM cluster. `all` holds for every stage, `stages` says what is different for some.
 
@@ -83,7 +99,6 @@ class SlurmCluster(Settings):
     turns counted FLOPs into hours. `python` replaces the interpreter's path (`singularity exec IMAGE python`).
     """
 
-    about: str
     scheduler: Literal["slurm"]
     all: Resources = Resources()
     stages: dict[str, Resources] = Field(default_factory=dict)
@@ -123,3 +138,24 @@ def complaint(name: str, stage: str, field: str, message: str) -> AblateError:
     for part in own:
         given = given.get(part) or {}
     return document.error((*own, field) if field in given else ("all", field), message)
+
+
+def check_processes(name: str, cluster: LocalCluster | SlurmCluster, nodes: Iterable[Node]) -> None:
+    """Refuse several processes for a stage of one, and batches that a training's processes cannot share evenly.
+
+    The error stands at the cluster file's line.
+    """
+    for stage, batch in {(node.stage, node.settings["batch_size"] if node.stage in TRAINED else 1) for node in nodes}:
+        wanted = cluster.resources(stage) if isinstance(cluster, SlurmCluster) else Resources()
+        processes, field = wanted.processes, "tasks" if wanted.tasks > 1 else "nodes"
+        if processes > 1 and stage not in TRAINED:
+            said = f"{stage} is made by one process, not by {processes}; several make {', '.join(TRAINED)}"
+            raise complaint(name, stage, field, said)
+        share, rest = divmod(batch, processes)
+        if rest:
+            said = f"{stage} has batches of {batch}, which {processes} processes cannot share evenly"
+            raise complaint(name, stage, field, said)
+        micro = next((compute.micro_batch for trained, compute in cluster.compute.items() if trained == stage), None)
+        if micro and share % micro:
+            said = f"a process's {share} samples of a step of {stage} cannot be dealt in micro-batches of {micro}"
+            raise Document(find("clusters", name)).error(("compute", stage, "micro_batch"), said)

@@ -16,7 +16,7 @@ from ablations.artifacts import Store, read_json, write_json
 from ablations.errors import RunError
 from ablations.failures import kind_of
 from ablations.plan import source_digest
-from ablations.stage import Node
+from ablations.stage import TRAINED, Node, compute_settings
 from ablations.stages import STAGES
 from svd_core.progress import Progress
 from svd_core.training.interruption import Interrupted
@@ -167,7 +167,13 @@ def facts(node: Node, report: StatusFile) -> dict[str, Any]:
         "machine": machine(),
         "seconds": round(report.spent_s, 3),
         "accelerator_seconds": round(report.spent_s * accelerators(), 3),
+        **({"compute": computed_with(node.stage)} if node.stage in TRAINED else {}),
     }
+
+
+def computed_with(stage: str) -> dict[str, Any]:
+    """On how many processes a training ran and what its cluster file said, which rounding depends on."""
+    return {"processes": int(os.environ.get("WORLD_SIZE", "1")), **compute_settings(stage).model_dump(mode="json")}
 
 
 def accelerators() -> int:

@@ -13,6 +13,7 @@ from ablations.artifacts import Store, read_json
 from ablations.cluster import LocalCluster
 from ablations.job import make, run_stages, write_node
 from ablations.plan import Graph
+from ablations.stage import COMPUTE, compute_words
 
 TIMEOUT_MIN = 60 * 24 * 365  # submitit's local executor wants a limit; the laptop has none
 POLL_S = 0.1
@@ -172,7 +173,9 @@ class LocalLaunch:
         for link in chain:
             write_node(self.store, self.graph.nodes[link])
         wide = self.graph.nodes[chain[0]].stage in self.cluster.all_cores
-        variables = environment(OMP_NUM_THREADS="1", ABLATE_CORES=str(self.cluster.cores if wide else 1))
+        compute = compute_words(self.cluster.compute)
+        cores = str(self.cluster.cores if wide else 1)
+        variables = environment(OMP_NUM_THREADS="1", ABLATE_CORES=cores, **{COMPUTE: compute})
         with variables, stderr_into(self.store.root / "jobs" / "controllers.log"):
             gpu = min(self.gpus, key=self._jobs_on, default="")
             job = self.executor.submit(run_stages, self.store.root, chain, wide, gpu)

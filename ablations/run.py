@@ -14,12 +14,13 @@ from rich.table import Table
 from ablations import launch
 from ablations.artifacts import Store, read_json, write_json
 from ablations.budget import Prices, missing_nodes, show_budget
-from ablations.cluster import SlurmCluster, load_cluster
+from ablations.cluster import SlurmCluster, check_processes, load_cluster
 from ablations.console import console, tell
 from ablations.errors import AblateError, PlanError, RunError, nearest
 from ablations.launch import Outcome
 from ablations.plan import Graph, check_weights, plan, source_digest
 from ablations.spec import Spec, load, taken
+from ablations.stage import COMPUTE, compute_words
 from ablations.status import LiveView, Row, as_json, duration, standing, summary, table
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
     cluster, folder = load_cluster(cluster_name), results_folder(spec, out)
     graph = plan(spec)
     check_weights(graph)
+    check_processes(cluster_name, cluster, graph.nodes.values())
     store, outcome = Store(), Outcome()
     store.check_writable()
     tell(spec.name, "bold", f" at scale {spec.scale}: {spec.question}")
@@ -61,7 +63,8 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
     cores = 1 if spec.in_process else cluster.cores
     with LiveView(graph, store, spec.core_seconds, cores, console) as view:
         if spec.in_process:
-            launch.run_here(graph, store, outcome, view)
+            with launch.environment(**{COMPUTE: compute_words(cluster.compute)}):
+                launch.run_here(graph, store, outcome, view)
         else:
             launch.LocalLaunch(graph, store, cluster, spec.core_seconds, outcome).run(view)
         view.finish()
@@ -101,6 +104,7 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
     spec = load(name, scale)
     cluster = load_cluster(cluster_name)
     graph, store = plan(spec), Store()
+    check_processes(cluster_name, cluster, graph.nodes.values())
     grid = Table(
         "stage", "to run", "to reuse", "core-seconds each", "note", box=None, header_style="bold", pad_edge=False
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ablations.errors import nearest
 from ablations.recipe import Recipe
-from ablations.stage import Add, Inputs, Node, Stage, cores
+from ablations.stage import Add, Inputs, Node, Stage, cores, execution
 from ablations.task_stages import TASK_STAGES, reference_features_of
 from bench.settings import ReferenceFeaturesSettings, ScoreSettings, SubsetScoreSettings
 from svd_core import settings as s
@@ -79,7 +79,7 @@ def pretrain_images(settings: s.ImagePretrainingSettings, inputs: Inputs, out: P
     """Stage I: train the image model."""
     from svd_core.training.stages import pretrain_images as run
 
-    run(settings, inputs["encode_images"], out, progress=progress)
+    run(settings, inputs["encode_images"], out, execution=execution("pretrain_images"), progress=progress)
 
 
 def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -93,16 +93,16 @@ def pretrain_videos(settings: s.VideoPretrainingSettings, inputs: Inputs, out: P
     """Stage II: inflate the image model and train all layers on the subset's clips, or continue a shorter training."""
     from svd_core.training.stages import pretrain_videos as run
 
-    folders = inputs["subset"], inputs["encode"], inputs["pretrain_images"], out
-    run(settings, *folders, previous=inputs.get("previous"), progress=progress)
+    folders, how = (inputs["subset"], inputs["encode"], inputs["pretrain_images"], out), execution("pretrain_videos")
+    run(settings, *folders, previous=inputs.get("previous"), execution=how, progress=progress)
 
 
 def finetune(settings: s.FinetuneSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Stage III: train a video network further, on clips of its own, or continue a shorter training."""
     from svd_core.training.stages import finetune as run
 
-    folders = inputs["subset"], inputs["encode"], inputs["pretrain_videos"], out
-    run(settings, *folders, previous=inputs.get("previous"), progress=progress)
+    folders, how = (inputs["subset"], inputs["encode"], inputs["pretrain_videos"], out), execution("finetune")
+    run(settings, *folders, previous=inputs.get("previous"), execution=how, progress=progress)
 
 
 def sample(settings: s.SampleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:

@@ -7,7 +7,7 @@ same phases in one folder.
 
 from pathlib import Path
 
-from ablations.stage import Add, Inputs, Node, Stage
+from ablations.stage import Add, Inputs, Node, Stage, execution
 from ablations.task_recipe import TaskRecipe
 from bench.settings import ReferenceFeaturesSettings, ScoreSettings, reference_encoders
 from svd_core.progress import Progress
@@ -15,7 +15,6 @@ from svd_core.tasks.settings import (
     Bases,
     ClipsSettings,
     EncoderSettings,
-    ExecutionSettings,
     Phase,
     PhaseSettings,
     RecordSettings,
@@ -49,12 +48,11 @@ def records(settings: RecordSettings, inputs: Inputs, out: Path, progress: Progr
 
 def train_phase(settings: PhaseSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """One phase of a training, from the average of the one before."""
-    from svd_core.training.execution import Execution
     from svd_core.training.phase import train_phase as run
 
-    execution = Execution.from_environment(ExecutionSettings(deterministic=True))
     folders = inputs["encoders"], inputs["records"], inputs.get("before"), out
-    run(part(Phase, settings), part(Bases, settings), *folders, execution=execution, progress=progress)
+    how = execution("train_phase")
+    run(part(Phase, settings), part(Bases, settings), *folders, execution=how, progress=progress)
 
 
 def sample_held_out(settings: TaskSampleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablations.plan import Graph
+from svd_core.tasks.settings import ComputeSettings
 
 ON_GPUS = ("pretrain_images", "pretrain_videos", "finetune", "train_phase", "sample", "sample_held_out", "score")
 """Stages whose results depend on where they ran; others draw and filter, the same everywhere."""
@@ -34,6 +35,9 @@ def unlike_machines(graph: Graph, manifests: Mapping[str, Mapping[str, Any]]) ->
 
 
 def maker(manifest: Mapping[str, Any]) -> str:
-    """The processor that an artifact was made on, its GPU if it had one, and the PyTorch that made it."""
+    """The processor that an artifact was made on, its GPU if it had one, the PyTorch, and how it was computed there."""
     machine = manifest["machine"]
-    return f"{machine.get('gpu', machine['cpu'])} with PyTorch {manifest['packages']['torch']}"
+    made = f"{machine.get('gpu', machine['cpu'])} with PyTorch {manifest['packages']['torch']}"
+    plain = {"processes": 1, **ComputeSettings().model_dump()}
+    unusual = {name: value for name, value in manifest.get("compute", {}).items() if value != plain[name]}
+    return ", ".join([made, *(f"{name.replace('_', ' ')} {value}" for name, value in unusual.items())])

@@ -8,7 +8,7 @@ import optuna
 from ablations import launch
 from ablations.artifacts import Store
 from ablations.budget import estimate
-from ablations.cluster import LocalCluster, SlurmCluster, load_cluster
+from ablations.cluster import LocalCluster, SlurmCluster, check_processes, load_cluster
 from ablations.console import console, tell
 from ablations.errors import AblateError, PlanError, RunError
 from ablations.launch import Outcome
@@ -40,7 +40,9 @@ def run_search(name: str, scale: str, cluster_name: str, trials: int | None, for
             raise AblateError("a study by preference tries every level once: it has no --trials and no --fork")
         return run_by_preference(study, store, cluster_name, folder)
     first = Candidate.of(study, study.file.incumbent)
-    check_weights(first.part(first.keys(-1), "incumbent"))
+    whole = first.part(first.keys(-1), "incumbent")
+    check_weights(whole)
+    check_processes(cluster_name, cluster, whole.nodes.values())
     key = f"study-{study.name}-{study.scale}"
     if store.claimed(key):
         raise AblateError(f"another process runs the study {study.name!r} in {store.root}; a study has one controller")

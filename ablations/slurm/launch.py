@@ -21,6 +21,7 @@ from ablations.slurm.queue import largest_array
 from ablations.slurm.snapshot import snapshot
 from ablations.slurm.submit import Executor, rehearse, roll_back
 from ablations.spec import find
+from ablations.stage import compute_words
 
 SUBMISSION = "submission"
 LEASE_S = 600.0
@@ -81,6 +82,7 @@ class Batch:
             notice_s=self.cluster.notice_s,
             snapshot=self.code,
             packages=self.packages,
+            compute=compute_words(self.cluster.compute),
         )
 
     def rehearse(self, orders: Iterable[Orders]) -> None:

@@ -22,7 +22,8 @@ from ablations.artifacts import Store, read_json, write_json
 class Orders:
     """
     One array. `tasks` maps an index to the keys made there, `commands` to the words of an `ablate` command that is run
-    instead. `gpus` are those of one task's whole job, and `gpu_hours` is the cap on the whole spec.
+    instead. `gpus` are those of one task's whole job, `gpu_hours` is the cap on the whole spec; `compute` is for the
+    jobs' environment.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Orders:
     notice_s: int
     snapshot: str
     packages: dict[str, str]
+    compute: str = "{}"
     dependency: str | None = None
     commands: dict[int, list[str]] = field(default_factory=dict)
     user: str = field(default_factory=getpass.getuser)

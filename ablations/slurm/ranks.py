@@ -1,4 +1,4 @@
-"""Stages that run as several processes: torch.distributed set up from SLURM's variables."""
+"""Jobs of several processes: torch.distributed set up from SLURM's variables, and who makes what."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from ablations.artifacts import Store
 from ablations.job import make, perform, read_node
+from ablations.stage import TRAINED
 from svd_core.progress import silent
 
 PORTS = range(20_000, 60_000)
@@ -50,7 +51,7 @@ def process_group() -> Iterator[int]:
 
 
 def make_together(store: Store, key: str, rank: int) -> None:
-    """Make one artifact on all ranks. The first holds the claim, reports and finishes; the others work when it does."""
+    """Make one artifact. The first rank holds the claim, reports and finishes; the others train when it does."""
     if rank:
         if told():
             perform(store, read_node(store, key), silent)
@@ -59,8 +60,8 @@ def make_together(store: Store, key: str, rank: int) -> None:
 
     def begin() -> None:
         nonlocal begun
-        begun = True
-        tell(True)
+        if begun := read_node(store, key).stage in TRAINED:
+            tell(True)
 
     make(store, key, begin)
     if not begun:

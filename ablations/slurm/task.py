@@ -24,6 +24,7 @@ from ablations.slurm import attempts
 from ablations.slurm.orders import Orders, home, over, read_orders
 from ablations.slurm.queue import QueueError, ask
 from ablations.slurm.snapshot import missing_packages
+from ablations.stage import COMPUTE
 from svd_core.training.interruption import Interrupted, request
 
 PATIENCE = 0.5
@@ -61,7 +62,7 @@ def main(root: str, name: str) -> int:
     orders, index = read_orders(store, name), int(os.environ["SLURM_ARRAY_TASK_ID"])
     first = os.environ.get("SLURM_PROCID", "0") == "0"
     notice = Notice(float(orders.notice_s))
-    prepare()
+    prepare(orders.compute)
     if first:
         attempts.begin(store, name, index)
     problems = missing_packages(orders.packages)
@@ -80,13 +81,14 @@ def main(root: str, name: str) -> int:
     return 0
 
 
-def prepare() -> None:
-    """The process's surroundings: caches of compiled code on the node's own disk, cores as SLURM gave them."""
+def prepare(compute: str) -> None:
+    """The process's surroundings: caches of compiled code on the node's disk, cores as SLURM gave them, `compute`."""
     own = Path(gettempdir()) / f"ablate-{os.getuid()}"
     for variable, folder in (("TORCHINDUCTOR_CACHE_DIR", "inductor"), ("TRITON_CACHE_DIR", "triton")):
         os.environ.setdefault(variable, str(own / folder))
     os.environ["ABLATE_CORES"] = os.environ.get("SLURM_CPUS_PER_TASK", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ[COMPUTE] = compute
 
 
 def work(store: Store, orders: Orders, index: int) -> None:

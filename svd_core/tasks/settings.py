@@ -102,6 +102,7 @@ class Phase(Settings):
     ema: float = Field(0.9999, ge=0, lt=1)
     clip_grad_norm: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.01, ge=0)
+    precision: Precision | None = Field(None, exclude_if=lambda precision: precision is None)
     seed: int = Field(0, ge=0)
 
     @property
@@ -150,19 +151,24 @@ class RecordSettings(Settings):
     strength_draws: int = 0
 
 
-class ExecutionSettings(Settings):
+class ComputeSettings(Settings):
     """Resources: they change rounding, never what is learnt from which sample. micro_batch is per process.
 
     checkpointing: recompute activations in the backward pass. compiled: compile the repeated blocks of the network.
-    deterministic: the same to the bit each time on a GPU too, for some of its speed.
+    strategy: `ddp` keeps the whole network in every process, `fsdp` a share of each tensor.
     """
 
     micro_batch: int | None = Field(None, ge=1)
-    precision: Precision = "float32"
     checkpointing: bool = False
     compiled: bool = False
-    deterministic: bool = False
     strategy: Literal["ddp", "fsdp"] = "ddp"
+
+
+class ExecutionSettings(ComputeSettings):
+    """How a training is computed. deterministic: the same to the bit each time on a GPU too, for some of its speed."""
+
+    precision: Precision = "float32"
+    deterministic: bool = False
 
 
 class WatchSettings(Settings):

@@ -81,11 +81,10 @@ def uniform_step(normal: torch.Tensor, steps: int) -> torch.Tensor:
     return (share * steps).long().clamp(max=steps - 1)
 
 
-def draw_batch(settings: TrainingSettings, stage: Stage, clips: EncodedClips, first: int) -> Batch:
-    """The samples first .. first + batch_size - 1, counted from the start of training."""
-    indices = range(first, first + settings.batch_size)
-    rows = [row_of_sample(settings.seed, index, len(clips)) for index in indices]
-    draws = [draw(settings, stage, index, tuple(clips.latents.shape[1:])) for index in indices]
+def draw_batch(settings: TrainingSettings, stage: Stage, clips: EncodedClips, samples: range) -> Batch:
+    """The samples of these numbers, counted from the start of training."""
+    rows = [row_of_sample(settings.seed, index, len(clips)) for index in samples]
+    draws = [draw(settings, stage, index, tuple(clips.latents.shape[1:])) for index in samples]
     text = torch.stack([clips.text[row, drawn.caption] for row, drawn in zip(rows, draws, strict=True)]).float()
     text[torch.tensor([drawn.drops_text for drawn in draws])] = 0
     if stage == "pretrain_images":

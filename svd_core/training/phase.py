@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from svd_core.tasks.batches import batch_of
 from svd_core.tasks.networks import LORA_FILE, next_network, plain
 from svd_core.tasks.settings import Bases, GenerationSettings, Phase, WatchSettings
 from svd_core.training.batches import Batch
-from svd_core.training.execution import Execution
+from svd_core.training.execution import DTYPES, Execution
 from svd_core.training.loop import train
 from svd_core.training.objectives import objective_of
 from svd_core.training.state import TrainingState
@@ -56,6 +57,8 @@ def train_phase(
     from svd_core.training.watching import watching  # samples, and so needs what this module has
 
     execution, generation = execution or Execution(), generation or GenerationSettings()
+    if phase.precision is not None:
+        execution = replace(execution, precision=DTYPES[phase.precision])
     out.mkdir(exist_ok=True)
     network, inflated = _network(phase, bases, encoders, before)
     network.to(execution.device)

@@ -1,9 +1,9 @@
 """The training stages: images first, then videos, then finetuning."""
 
 import json
-import os
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +12,6 @@ from diffusers import UNet2DConditionModel
 
 from svd_core.data.latents import EncodedClips, read_encoded
 from svd_core.data.records import ReadAhead
-from svd_core.device import repeatable_device
 from svd_core.models.inflation import inflate, is_new
 from svd_core.models.networks import count_parameters, image_unet, load_image_unet, load_video_unet
 from svd_core.models.unet import SpatioTemporalUNet
@@ -30,20 +29,22 @@ TIME_ID_DIM = 32
 
 
 def pretrain_images(
-    settings: ImagePretrainingSettings, latents: Path, out: Path, *, progress: Progress = silent
+    settings: ImagePretrainingSettings,
+    latents: Path,
+    out: Path,
+    *,
+    execution: Execution | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Stage I: train the image UNet on the encoded images. Continues from `out/state` after an interruption.
 
-    Writes `ema.safetensors`, `config.json`, `metrics.jsonl` and `state/`.
+    Every process calls this, as the other stages. `execution` is by default one process on the CPU, at the settings'
+    precision in any case. Writes `ema.safetensors`, `config.json`, `metrics.jsonl` and `state/`.
     """
     clips = read_encoded(latents)
     torch.manual_seed(settings.seed)
     network = image_unet(settings.network, channels=clips.latents.shape[2], text_dim=clips.text.shape[-1])
-
-    network = network.to(repeatable_device())
-    _write_config(settings, "pretrain_images", network, clips, out)
-    state = TrainingState.start(network, lr=settings.lr, weight_decay=settings.weight_decay)
-    _train(settings, "pretrain_images", state, clips, out, progress)
+    _train(settings, "pretrain_images", network, clips, out, execution, progress)
 
 
 def pretrain_videos(
@@ -54,6 +55,7 @@ def pretrain_videos(
     out: Path,
     *,
     previous: Path | None = None,
+    execution: Execution | None = None,
     progress: Progress = silent,
 ) -> None:
     """Stage II: inflate Stage I's EMA network and train all layers on the subset's clips.
@@ -66,7 +68,7 @@ def pretrain_videos(
     network = inflate(
         load_image_unet(images), time_ids=TIME_IDS, time_id_dim=TIME_ID_DIM, num_frames=clips.latents.shape[1]
     )
-    _train_video(settings, "pretrain_videos", network, clips, previous, out, progress)
+    _train(settings, "pretrain_videos", network, clips, out, execution, progress, previous)
 
 
 def finetune(
@@ -77,6 +79,7 @@ def finetune(
     out: Path,
     *,
     previous: Path | None = None,
+    execution: Execution | None = None,
     progress: Progress = silent,
 ) -> None:
     """Stage III: train a video training's EMA network further, with a fresh optimiser; its clips may be larger.
@@ -84,7 +87,7 @@ def finetune(
     `previous` and what is written are as of `pretrain_videos`.
     """
     network = load_video_unet(videos).train().requires_grad_(True)
-    _train_video(settings, "finetune", network, _clips(subset, latents), previous, out, progress)
+    _train(settings, "finetune", network, _clips(subset, latents), out, execution, progress, previous)
 
 
 def _clips(subset: Path, latents: Path) -> EncodedClips:
@@ -95,40 +98,35 @@ def _clips(subset: Path, latents: Path) -> EncodedClips:
     return read_encoded(latents).select(kept)
 
 
-def _train_video(
-    settings: VideoPretrainingSettings,
+def _train(
+    settings: TrainingSettings,
     stage: Stage,
-    network: SpatioTemporalUNet,
+    network: UNet2DConditionModel | SpatioTemporalUNet,
     clips: EncodedClips,
-    previous: Path | None,
     out: Path,
+    execution: Execution | None,
     progress: Progress,
+    previous: Path | None = None,
 ) -> None:
-    if previous is not None and not (out / "state").exists():
-        _continue_segment(previous, out)
-    _write_config(settings, stage, network, clips, out)
+    execution = replace(execution or Execution(), precision=DTYPES[settings.precision])
+    with execution.together():
+        if execution.rank == 0:
+            if previous is not None and not (out / "state").exists():
+                _continue_segment(previous, out)
+            _write_config(settings, stage, network, clips, out)
+    new_layers = settings.new_layers_lr_scale if isinstance(settings, VideoPretrainingSettings) else 1.0
     state = TrainingState.start(
-        network.to(repeatable_device()),
+        network.to(execution.device),
         lr=settings.lr,
         weight_decay=settings.weight_decay,
-        lr_scale=lambda name: settings.new_layers_lr_scale if is_new(name) else 1.0,
+        lr_scale=lambda name: new_layers if is_new(name) else 1.0,
+        execution=execution,
     )
-    _train(settings, stage, state, clips, out, progress)
-
-
-def _train(
-    settings: TrainingSettings, stage: Stage, state: TrainingState, clips: EncodedClips, out: Path, progress: Progress
-) -> None:
-    if (world := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
-        raise ValueError(
-            f"{stage} trains in one process, not in {world}: give it one node and task in the cluster file"
-        )
     schedule = schedule_of(settings.objective, settings.log_snr_shift)
     objective = objective_of(settings.objective, schedule, video=stage != "pretrain_images")
-    execution = Execution(precision=DTYPES[settings.precision], device=next(state.network.parameters()).device)
 
     def batch_at(samples: range) -> Batch:
-        return draw_batch(settings, stage, clips, samples.start).to(execution.device)
+        return draw_batch(settings, stage, clips, samples).to(execution.device)
 
     with closing(ReadAhead(batch_at, settings.batch_size, settings.samples)) as batches:
         train(settings, state, objective, batches, out, execution=execution, progress=progress)

@@ -18,7 +18,7 @@ from ablations.slurm.orders import read_orders
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-TRAINS, RAISES, GROWS, EXITS, DIES, ENDLESS, FILLS_DISK, TWO_NODES = 100, 101, 102, 103, 104, 105, 106, 110
+TRAINS, RAISES, GROWS, EXITS, DIES, ENDLESS, FILLS_DISK = range(100, 107)
 PATIENCE_S = 900  # a limit for a machine that is busy with other things, never waited for
 
 

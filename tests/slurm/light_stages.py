@@ -10,7 +10,7 @@ import time
 
 from svd_core.training import interruption
 
-TRAINS, RAISES, GROWS, EXITS, DIES, ENDLESS, FILLS_DISK, TWO_NODES = 100, 101, 102, 103, 104, 105, 106, 110
+TRAINS, RAISES, GROWS, EXITS, DIES, ENDLESS, FILLS_DISK = range(100, 107)
 CHECKPOINT_EVERY = 10
 
 
@@ -40,7 +40,7 @@ def light_encode(settings: s.EncodeSettings, inputs: Inputs, out: Path, progress
     pl.DataFrame(index).write_parquet(out / "index.parquet")
 
 
-def light_subset(settings: s.SubsetSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+def light_subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     import polars as pl
 
     pl.DataFrame({"clip_id": [f"clip{row}" for row in range(7)]}).write_parquet(out / "subset.parquet")
@@ -49,8 +49,6 @@ def light_subset(settings: s.SubsetSettings, inputs: Inputs, out: Path, progress
 def light_videos(settings: s.VideoPretrainingSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     if settings.p_mean < TRAINS:
         pretrain_videos(settings, inputs, out, progress)
-    elif settings.p_mean == TWO_NODES:
-        train_together(settings, out, progress)
     elif settings.p_mean == TRAINS:
         train_by_hashing(settings, inputs, out, progress)
     else:
@@ -103,44 +101,6 @@ def train_by_hashing(settings: s.VideoPretrainingSettings, inputs: Inputs, out: 
         progress(state["step"], steps)
     (out / "weights").write_text(state["weights"])
     path.unlink(missing_ok=True)
-
-
-def train_together(settings: s.VideoPretrainingSettings, out: Path, progress: Progress) -> None:
-    """Data-parallel training by hand on all ranks: gradients are averaged, the first rank keeps the state."""
-    import torch
-    from safetensors.torch import load_file, save_file
-    from torch import distributed
-
-    rank, size = distributed.get_rank(), distributed.get_world_size()
-    assert size > 1
-    weights, step, path = torch.zeros(16), 0, out / "state.safetensors"
-    if path.exists():
-        kept = load_file(path)
-        weights, step = kept["weights"], int(kept["step"])
-    steps = settings.samples // settings.batch_size
-
-    def save() -> None:
-        if rank == 0:
-            save_file({"weights": weights, "step": torch.tensor(step)}, path.with_suffix(".half"))
-            path.with_suffix(".half").replace(path)
-        distributed.barrier()
-
-    while step < steps:
-        if interruption.requested():
-            save()
-            trace(out, f"rank {rank} stopped after step {step}")
-            raise interruption.Interrupted(f"asked to stop after {step} steps")
-        drawn = torch.Generator().manual_seed(1000 * step + rank)
-        gradient = weights - torch.randn(16, generator=drawn)
-        distributed.all_reduce(gradient)
-        weights = weights - 0.1 * gradient / size
-        step += 1
-        time.sleep(settings.p_std)
-        progress(step, steps)
-    if rank == 0:
-        save_file({"weights": weights}, out / "weights.safetensors")
-        path.unlink(missing_ok=True)
-    distributed.barrier()
 
 
 def light_sample(settings: s.SampleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:

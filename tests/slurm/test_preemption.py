@@ -1,11 +1,17 @@
 """Being told to stop: by signals, the time limit, the cluster's own preemption, requeueing; on one node and on two."""
 
+import json
+import re
+
 import pytest
-from conftest import TRAINS, TWO_NODES
+from conftest import TRAINS
 
 pytestmark = pytest.mark.timeout(1200)
 STEPS, CHECKPOINT_EVERY = 240, 10
 ONE, TWO = 0.25, 0.5
+MUCH = {"mem_gb": 3.0}
+TINY = {"block_out_channels": [32], "attention_levels": [False], "num_attention_heads": [2]}
+TINY_IMAGES = {"pretrain_images.samples": 8, "pretrain_images.batch_size": 4, "pretrain_images.network": TINY}
 ARMS = {
     "one": {"pretrain_videos.p_mean": TRAINS, "pretrain_videos.lr": ONE},
     "two": {"pretrain_videos.p_mean": TRAINS, "pretrain_videos.lr": TWO},
@@ -61,11 +67,8 @@ def test_the_time_limit_is_a_preemption(lab, undisturbed):
 def test_the_clusters_own_preemption_of_real_training(lab, undisturbed):
     """A job of a higher partition pushes real training of a UNet out; it goes on after it, equal to the bit."""
     real = {"pretrain_videos.p_mean": 1.0, "pretrain_videos.lr": 0.001, "pretrain_videos.samples": 200}
-    much = {"mem_gb": 3.0}
-    lab.write_cluster(stages={"pretrain_images": much, "pretrain_videos": much, "encode": much})
-    network = {"block_out_channels": [32], "attention_levels": [False], "num_attention_heads": [2]}
-    images = {"pretrain_images.samples": 8, "pretrain_images.batch_size": 4, "pretrain_images.network": network}
-    lab.write_spec({"one": real, "two": ARMS["two"]}, steps=5, pause=1.0, **images)
+    lab.write_cluster(stages={"pretrain_images": MUCH, "pretrain_videos": MUCH, "encode": MUCH})
+    lab.write_spec({"one": real, "two": ARMS["two"]}, steps=5, pause=1.0, **TINY_IMAGES)
     lab.run()
     key = lab.key(lr=0.001)
     lab.until(lambda: (lab.status(key).get("done") or 0) > 2)
@@ -85,21 +88,29 @@ def test_the_clusters_own_preemption_of_real_training(lab, undisturbed):
     assert lab.table() == undisturbed(lab)
 
 
-def test_two_nodes_agree_on_the_step_and_resume(lab):
-    together = {"pretrain_videos.p_mean": TWO_NODES}
-    arms = {"one": {**together, "pretrain_videos.lr": ONE}, "two": {**together, "pretrain_videos.lr": TWO}}
-    lab.write_cluster(stages={"pretrain_videos": {"nodes": 2, "mem_gb": 2.0}})
-    lab.write_spec(arms, steps=60, pause=0.1)
+def test_two_nodes_train_together_and_resume_to_the_bit(lab):
+    """Real training over two nodes, in micro-batches as the cluster file says: one arm is told to stop on the way."""
+    two_nodes = {**MUCH, "nodes": 2}
+    compute = {"pretrain_videos": {"micro_batch": 1}}
+    lab.write_cluster(stages={"pretrain_images": MUCH, "pretrain_videos": two_nodes, "encode": MUCH}, compute=compute)
+    real = {"pretrain_videos.p_mean": 1.0, "pretrain_videos.batch_size": 4, "pretrain_videos.lr": 0.001}
+    # no gradient is ever so long: the arms differ by name alone
+    arms = {name: {**real, "pretrain_videos.clip_grad_norm": longest} for name, longest in (("one", 1e8), ("two", 1e9))}
+    lab.write_spec(arms, steps=600, pause=1.0, **TINY_IMAGES)
     lab.run()
-    one, two = lab.key(lr=ONE), lab.key(lr=TWO)
-    lab.until(lambda: (lab.status(one).get("done") or 0) > 5)
-    lab.cluster.command("scancel", "--signal=USR2", lab.task(one))
+    nodes = {path.stem: json.loads(path.read_text()) for path in (lab.store / "nodes").glob("pretrain_videos-*.json")}
+    told, left_alone = sorted(nodes, key=lambda key: nodes[key]["settings"]["clip_grad_norm"])
+    lab.until(lambda: (lab.status(told).get("done") or 0) > 2)
+    lab.cluster.command("scancel", "--signal=USR2", lab.task(told))
     lab.until_empty()
     assert attempts(lab) == [2, 1]
-    stops = [line.split() for line in lab.trace(one) if line.startswith("rank")]
-    assert sorted(line[1] for line in stops) == ["0", "1"]
-    assert len({line[-1] for line in stops}) == 1  # both ranks stopped after the same step
-    table = lab.table()
-    assert table["one 0"] == table["two 0"]  # the learning rate is only a name here: `two` was left alone
-    assert "missing" not in table.values()
-    assert lab.trace(two) == ["made", "made"]
+    logs = sorted((lab.store / "slurm").glob(f"*pretrain_videos*/{lab.task(told)}_*_log.out"))
+    stops = [re.findall(r"asked to stop after (\d+) of 600", log.read_text()) for log in logs]
+    assert len(stops) == 2
+    assert stops[0] == stops[1] != []  # both ranks after the same step
+    one, two = (lab.store / "artifacts" / key for key in (told, left_alone))
+    for file in ("ema.safetensors", "metrics.jsonl", "state/000000000600.safetensors"):
+        assert (one / file).read_bytes() == (two / file).read_bytes()
+    manifest = json.loads((one / "manifest.json").read_text())
+    assert (manifest["compute"]["processes"], manifest["compute"]["micro_batch"]) == (2, 1)
+    assert "missing" not in lab.table().values()

@@ -37,5 +37,13 @@ def test_so_is_another_pytorch():
     assert "b on Xeon with PyTorch 2.15" in note
 
 
+def test_so_is_another_way_of_computing():
+    made = manifests({"score-a0": XEON, "score-b0": XEON})
+    plain = {"processes": 1, "micro_batch": None, "checkpointing": False, "compiled": False, "strategy": "ddp"}
+    made["score-a0"]["compute"], made["score-b0"]["compute"] = plain, {**plain, "processes": 4, "micro_batch": 2}
+    (note,) = unlike_machines(graph(seeds=(0,)), made)
+    assert "a on Xeon with PyTorch 2.11, b on Xeon with PyTorch 2.11, processes 4, micro batch 2)" in note
+
+
 def test_runs_that_are_not_made_yet_are_passed_over():
     assert unlike_machines(graph(), manifests({"score-a0": XEON, "score-b1": CARD})) == ()

@@ -6,14 +6,18 @@ import pytest
 from ablations.artifacts import Store
 from ablations.errors import AblateError
 from ablations.slurm.task import prepare, run_command
+from ablations.stage import compute_settings
+from svd_core.tasks.settings import ComputeSettings
 
 
-def test_caches_of_compiled_code_are_the_nodes_own(monkeypatch):
+def test_a_task_has_caches_of_its_own_and_what_the_cluster_file_says(monkeypatch):
     monkeypatch.setattr("os.environ", {"SLURM_CPUS_PER_TASK": "3"})
-    prepare()
+    prepare('{"finetune": {"micro_batch": 2, "compiled": true}}')
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         assert os.environ[name].startswith(f"{gettempdir()}/ablate-")
     assert os.environ["ABLATE_CORES"] == "3"
+    assert compute_settings("finetune") == ComputeSettings(micro_batch=2, compiled=True)
+    assert compute_settings("pretrain_videos") == ComputeSettings()
 
 
 def test_a_command_runs_in_this_process_over_the_jobs_store(tmp_path, monkeypatch):

@@ -25,14 +25,14 @@ def joined(batches: list[Batch]) -> list[torch.Tensor]:
 
 
 def test_a_sample_sees_the_same_draws_whatever_the_batch_size(clips: EncodedClips) -> None:
-    large = [draw_batch(settings(4), "pretrain_videos", clips, 4)]
-    small = [draw_batch(settings(2), "pretrain_videos", clips, first) for first in (4, 6)]
+    large = [draw_batch(settings(4), "pretrain_videos", clips, range(4, 8))]
+    small = [draw_batch(settings(2), "pretrain_videos", clips, range(first, first + 2)) for first in (4, 6)]
     for together, apart in zip(joined(large), joined(small), strict=True):
         assert torch.equal(together, apart)
 
 
 def test_conditions_belong_to_their_clips(clips: EncodedClips) -> None:
-    batch = draw_batch(settings(10, text_dropout=0.0), "pretrain_videos", clips, 0)
+    batch = draw_batch(settings(10, text_dropout=0.0), "pretrain_videos", clips, range(10))
     assert sorted(batch.clip_ids) == sorted(clips.clip_ids)
     for element, clip_id in enumerate(batch.clip_ids):
         row = clips.clip_ids.index(clip_id)
@@ -43,7 +43,7 @@ def test_conditions_belong_to_their_clips(clips: EncodedClips) -> None:
 
 
 def test_image_batches_hold_one_frame_of_each_clip(clips: EncodedClips) -> None:
-    batch = draw_batch(settings(10), "pretrain_images", clips, 0)
+    batch = draw_batch(settings(10), "pretrain_images", clips, range(10))
     assert batch.noise.shape == batch.clean.shape == (10, 4, 4, 4)
     for frame, clip_id in zip(batch.clean, batch.clip_ids, strict=True):
         row = clips.clip_ids.index(clip_id)
@@ -76,12 +76,13 @@ def test_no_caption_shares_are_no_part_of_the_settings_that_fingerprints_hash() 
 
 @pytest.mark.parametrize(("rate", "any_text"), [(0.0, True), (1.0, False)])
 def test_dropped_text_is_zero(clips: EncodedClips, rate: float, any_text: bool) -> None:
-    batch = draw_batch(settings(10, text_dropout=rate), "pretrain_videos", clips, 0)
+    batch = draw_batch(settings(10, text_dropout=rate), "pretrain_videos", clips, range(10))
     assert (batch.text.flatten(1).any(1) == any_text).all()
 
 
 def test_under_a_discrete_schedule_nothing_but_the_noise_level_changes(clips: EncodedClips) -> None:
-    plain, discrete = (draw_batch(settings(10, **o), "pretrain_videos", clips, 0) for o in ({}, {"objective": "v"}))
+    both: tuple[dict[str, Any], ...] = ({}, {"objective": "v"})
+    plain, discrete = (draw_batch(settings(10, **each), "pretrain_videos", clips, range(10)) for each in both)
     schedule = schedule_of("v")
     assert schedule is not None and discrete.step is not None and plain.step is None
     assert torch.equal(discrete.sigma, schedule.sigmas[discrete.step].float())

@@ -41,7 +41,7 @@ def run(settings: VideoPretrainingSettings, clips: EncodedClips, out: Path, **op
         return loss(lambda x, c_noise: called(x), batch.clean, batch.noise, batch.sigma)
 
     def batch_at(samples: range) -> Batch:
-        return draw_batch(settings, "pretrain_videos", clips, samples.start)
+        return draw_batch(settings, "pretrain_videos", clips, samples)
 
     train(settings, state, objective, batch_at, out, **options)
     return state
@@ -167,7 +167,7 @@ def test_losses_are_told_apart_by_noise_level(latents: Path, tmp_path: Path) -> 
     settings = VideoPretrainingSettings(samples=200, batch_size=4)
     clips = read_encoded(latents)
     run(settings, clips, tmp_path)
-    batches = [draw_batch(settings, "pretrain_videos", clips, first) for first in range(0, 200, 4)]
+    batches = [draw_batch(settings, "pretrain_videos", clips, range(first, first + 4)) for first in range(0, 200, 4)]
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["samples"] for line in lines] == [100, 200]
     for number, line in enumerate(lines):

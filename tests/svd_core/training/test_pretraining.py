@@ -14,16 +14,20 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from ranks import run_ranks
 from safetensors.torch import load_file
 
 from svd_core.data.latents import read_encoded
 from svd_core.models.inflation import video_name
 from svd_core.models.networks import load_image_unet, load_video_unet
 from svd_core.settings import FinetuneSettings, VideoPretrainingSettings
+from svd_core.tasks.settings import ComputeSettings
 from svd_core.training import loop, stages
 from svd_core.training.batches import draw_batch, schedule_of
 from svd_core.training.objectives import objective_of
 from svd_core.training.stages import finetune, pretrain_videos
+
+RANK = Path(__file__).with_name("rank_of_pretraining.py")
 
 
 class Interruption(Exception):
@@ -77,8 +81,8 @@ def test_interrupted_at_any_step_the_result_is_the_same_to_the_bit(
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
     for stop in sorted(chance.sample(range(2, 60, 2), 2)):
 
-        def interrupt(*args: object, stop: int = stop) -> object:
-            if args[-1] == stop:
+        def interrupt(*args: Any, stop: int = stop) -> object:
+            if args[-1].start == stop:
                 raise Interruption
             return draw_batch(*args)
 
@@ -156,17 +160,42 @@ def test_an_empty_subset_and_clips_without_latents_are_refused(
         read_encoded(latents).select(["clip1", "unknown"])
 
 
-def test_several_processes_are_refused(
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_train_as_one_and_one_of_another_number_goes_on(
+    strategy: str,
+    run: Path,
     video_settings: VideoPretrainingSettings,
     subset: Path,
     latents: Path,
     images: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="pretrain_videos trains in one process, not in 2"):
-        pretrain_videos(video_settings, subset, latents, images, tmp_path)
+    """Twenty samples on two processes, then as many as in `run` from there in one, in micro-batches."""
+    short, long = tmp_path / "short", tmp_path / "long"
+    folders = [str(path) for path in (subset, latents, images)]
+    for out, samples, processes, before in ((short, 20, 2, []), (long, 60, 1, [str(short)])):
+        out.mkdir()
+        settings = video_settings.model_copy(update={"samples": samples}).model_dump_json()
+        compute = ComputeSettings(strategy=strategy, micro_batch=1).model_dump_json()  # type: ignore[arg-type]
+        command = [str(RANK), settings, compute, *folders, str(out), *before]
+        ended = run_ranks("-W", "error", *command, processes=processes)
+        assert [status for status, _ in ended] == [0] * processes
+    one, other = (json.loads((folder / "metrics.jsonl").read_text().splitlines()[0]) for folder in (run, long))
+    assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4)
+    assert (long / "config.json").read_bytes() == (run / "config.json").read_bytes()
+    one, other = (load_file(folder / "ema.safetensors") for folder in (run, long))
+    assert one.keys() == other.keys()
+    apart = torch.cat([(one[name] - other[name]).flatten() for name in one])
+    moved = torch.cat([(one[name] - start).flatten() for name, start in start_of(one, images).items()])
+    assert apart.norm() < 1e-3 * moved.norm()
+
+
+def start_of(average: dict[str, torch.Tensor], images: Path) -> dict[str, torch.Tensor]:
+    """What the layers that came from the image network were before."""
+    names = {video_name(name): value for name, value in load_file(images / "ema.safetensors").items()}
+    return {name: names[name] for name in average if name in names}
 
 
 @pytest.mark.slow
@@ -239,7 +268,7 @@ def test_losses_of_predicted_noise_and_of_v_are_those_of_the_schedule(latents: P
     clips = read_encoded(latents)
     for objective in ("v", "epsilon"):
         settings = VideoPretrainingSettings(samples=2, batch_size=2, objective=objective)
-        batch = draw_batch(settings, "pretrain_videos", clips, 0)
+        batch = draw_batch(settings, "pretrain_videos", clips, range(2))
         schedule = schedule_of(settings.objective)
         assert schedule is not None and batch.step is not None
         right = schedule.target(batch.clean, batch.noise, batch.step, objective)
