@@ -228,8 +228,9 @@ def gpu() -> str | None:
 def write_node(store: Store, node: Node) -> None:
     """Describe a stage in the store, so that a worker needs only its key."""
     path = store.folder("nodes") / f"{node.key}.json"
-    if not path.exists():
-        write_json(path, {"stage": node.stage, "settings": dict(node.settings), "parents": dict(node.parents)})
+    facts = {"stage": node.stage, "settings": dict(node.settings), "parents": dict(node.parents)}
+    if read_json(path, missing={}) != facts:  # a folder of the user's may lie elsewhere than before
+        write_json(path, facts)
 
 
 def read_node(store: Store, key: str) -> Node:

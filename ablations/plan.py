@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.errors import PlanError
+from ablations.outside import taken_out
 from ablations.recipe import AnyRecipe
 from ablations.spec import Spec
 from ablations.stage import Node
@@ -61,7 +62,8 @@ class Graph:
 
 def fingerprint(stage: str, settings: Mapping[str, Any], parents: Mapping[str, str]) -> str:
     """Hash of everything that can change what the stage makes. Resources, paths and log settings never enter."""
-    outside = {name: weights_digest(name) for name in needed_weights(stage, settings)}
+    settings, outside = taken_out(settings, STAGES[stage].outside)
+    outside |= {name: weights_digest(name) for name in needed_weights(stage, settings)}
     identity = {
         "scheme": SCHEME,
         "stage": stage,

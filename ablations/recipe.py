@@ -10,7 +10,7 @@ from pydantic import BaseModel, model_validator
 from ablations.document import Document, Origins, Place, submodel, validate
 from ablations.errors import nearest
 from ablations.task_recipe import TaskRecipe
-from bench.settings import ScoreSettings
+from bench.settings import ScoreSettings, check_frames
 from svd_core.curation.settings import CurationSettings, SubsetSettings
 from svd_core.settings import (
     AutoencoderSettings,
@@ -62,6 +62,7 @@ class Recipe(Settings):
             ours, theirs = getattr(self.curate, name), getattr(getattr(self, stage), name)
             if ours != theirs:
                 raise ValueError(f"curate.{name} is {ours} but {stage}.{name} is {theirs}; they must be equal")
+        check_frames(self.score.metrics, self.curate.frames)
         if self.sample.clips > self.reference.clips:
             raise ValueError(
                 f"sample.clips is {self.sample.clips}, but reference.clips, whose captions are sampled, is "
@@ -119,8 +120,9 @@ def overrides(document: Document, at: Place, settings: Mapping[str, Any], recipe
     `*` stands for every name of a mapping: `phases.*.steps`.
     """
     known = list(dotted_names(recipe_class(recipe.data), recipe.data))
+    drawn = [f"subset.{name}" for name in recipe.data.get("subset", ())]
     phases = [f"phases.{name}" for name in recipe.data.get("seeded", ())]
-    seeded = (*phases, "sample") if is_task(recipe.data) else SEEDED
+    seeded = (*drawn, *phases, "sample") if is_task(recipe.data) else SEEDED
     fixed = {f"{stage}.seed": "seeds" for stage in seeded} | {"score.metrics": "metrics"}
     result: list[Override] = []
     for name, value in settings.items():

@@ -1,5 +1,6 @@
 """An ablation spec: a question, its arms and seeds, and the one metric that the verdict rests on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -145,7 +146,8 @@ def load(name: str, scale: str = "laptop") -> Spec:
     section = "tasks" if task else "settings"
     layers = sizes(scale_document, section, getattr(scale_file, section), recipe, available("recipes"))
     metrics = file.metrics if task else scale_file.metrics or file.metrics
-    base = build(*merged(recipe, layers))  # told at recipe or scale what is wrong there, not at an arm
+    data, origins = merged(recipe, layers)
+    base = build(scored(data, metrics), origins)  # told at recipe or scale what is wrong there, not at an arm
     arms = {arm: resolve(arm, file, document, recipe, layers, metrics, base) for arm in file.arms}
     check_alike(arms, file.baseline, document)
     return Spec(
@@ -189,15 +191,32 @@ def resolve(
     data, origins = values(arm)
     if file.arms[arm]:
         origins = {**origins, (): (document, ("arms", arm))}  # what holds between stages, and no longer does
-    sample = (data.get("subset") or {}).get("sample")
-    if isinstance(sample, dict) and isinstance(sample.get("match"), str):
-        other, place = sample["match"], ("arms", arm, "subset.sample", "match")
-        others = [name for name in file.arms if name != arm]
-        if other not in others:
-            raise document.error(place, f"unknown arm {other!r}; {nearest(other, others)}")
-        subset = values(other)[0].get("subset") or {}
-        if subset.get("sample"):
-            raise document.error(place, f"arm {other!r} is itself a random sample; match an arm that filters")
-        sample["match"] = subset.get("keep", {})
-    data["score"] = {**data.get("score", {}), "metrics": list(metrics)}
-    return build(data, origins)
+    others = [name for name in file.arms if name != arm]
+    for at in subsets(data):
+        sample = inside(data, at).get("sample")
+        if isinstance(sample, dict) and isinstance(sample.get("match"), str):
+            other, place = sample["match"], ("arms", arm, ".".join((*at, "sample")), "match")
+            if other not in others:
+                raise document.error(place, f"unknown arm {other!r}; {nearest(other, others)}")
+            subset = inside(values(other)[0], at)
+            if subset.get("sample"):
+                raise document.error(place, f"arm {other!r} is itself a random sample; match an arm that filters")
+            sample["match"] = subset.get("keep", {})
+    return build(scored(data, metrics), origins)
+
+
+def scored(data: Mapping[str, Any], metrics: tuple[str, ...]) -> dict[str, Any]:
+    """A recipe's values with the metrics that its spec asks for."""
+    return {**data, "score": {**(data.get("score") or {}), "metrics": list(metrics)}}
+
+
+def subsets(data: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Where a recipe's values say which clips are trained on; a task has a subset for each `data` that it names."""
+    return [("subset", name) for name in data.get("subset") or ()] if is_task(data) else [("subset",)]
+
+
+def inside(data: Mapping[str, Any], at: tuple[str, ...]) -> Mapping[str, Any]:
+    """The mapping at a place of a recipe's values; an empty one where there is none."""
+    for name in at:
+        data = data.get(name) or {}
+    return data

@@ -20,12 +20,16 @@ Inputs = Mapping[str, Path]
 
 @dataclass(frozen=True)
 class Stage:
-    """One kind of cached step. `weights` are files that its result depends on beside its parents."""
+    """One kind of cached step. `weights` are files that its result depends on beside its parents.
+
+    `outside` are settings that may name a folder of the user's: what is in it counts, and not where it lies.
+    """
 
     name: str
     run: Callable[[Any, Inputs, Path, Progress], None]
     version: int = 1
     weights: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from bench.settings import ScoreSettings
+from bench.settings import ScoreSettings, check_frames
+from svd_core.curation.settings import SubsetSettings
 from svd_core.tasks.settings import (
     ClipsSettings,
     ExecutionSettings,
     Phase,
+    RecordSettings,
     SampledClips,
     TaskSampleSettings,
     TrainingRecipe,
@@ -20,25 +22,28 @@ class TaskRecipe(TrainingRecipe):
     """
     A training of any task, and what its clips are judged by: the truth that they were given a part of.
 
-    The run's seed reaches the phases that `seeded` names, and sampling; everything else is shared by all seeds.
+    The run's seed reaches the phases that `seeded` names, what `subset` draws, and sampling; everything else is shared
+    by all seeds. `subset`: by name of a `data` that is a curated folder, the clips of it that are trained on.
     """
 
     seeded: tuple[str, ...] = Field(min_length=1)
+    subset: dict[str, SubsetSettings] = Field(default_factory=dict)
     reference: ClipsSettings
     sample: SampledClips
     score: ScoreSettings
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:
-        """Everything is rendered here, and held-out clips are of the length and size that are generated."""
-        if self.start is not None or any(clips.render is None for clips in (*self.data.values(), self.reference)):
+        """Held-out clips are of the length and size that are generated, and what is said has an effect."""
+        if any(clips.subset is not None for clips in (*self.data.values(), self.reference)):
             raise ValueError(
-                "a spec renders its clips and starts from fresh weights; `ablate train` reads what you have"
+                "a spec chooses clips by its recipe's `subset: {NAME: {keep: ...}}`, not by a folder's name"
             )
-        if self.autoencoder.folder or (self.conditioners.text, self.conditioners.image) != ("toy", "random"):
-            raise ValueError("a spec makes its own frozen networks; `ablate train` reads what you have")
+        for name in self.subset:
+            if name not in self.data or self.data[name].folder is None:
+                raise ValueError(f"subset names {name!r}, which is no folder of `data`: all that is rendered is used")
         if self.execution != ExecutionSettings() or self.watch != WatchSettings():
-            raise ValueError("execution and watch are of `ablate train`: a spec's stages all train alike")
+            raise ValueError("execution and watch are of `ablate train`; in a spec the cluster file has `compute`")
         for name in self.seeded:
             if name not in self.phases:
                 raise ValueError(f"seeded names phase {name!r}; there are: {', '.join(self.phases)}")
@@ -46,6 +51,7 @@ class TaskRecipe(TrainingRecipe):
         if (last.frames, last.resolution) != (self.reference.frames, size):
             shapes = f"{last.frames} frames of {last.resolution}, but reference has {self.reference.frames} of {size}"
             raise ValueError(f"phase {last.name} makes {shapes}; they must be equal")
+        check_frames(self.score.metrics, last.frames)
         return self
 
     def with_seed(self, seed: int) -> "TaskRecipe":
@@ -55,7 +61,23 @@ class TaskRecipe(TrainingRecipe):
             return phase.model_copy(update={"seed": seed}) if name in self.seeded else phase
 
         phases = {name: seeded(name, phase) for name, phase in self.phases.items()}
-        return self.model_copy(update={"phases": phases, "sample": self.sample.model_copy(update={"seed": seed})})
+        drawn = {
+            name: chosen.model_copy(update={"seed": seed}) for name, chosen in self.subset.items() if chosen.sample
+        }
+        sample = self.sample.model_copy(update={"seed": seed})
+        return self.model_copy(update={"phases": phases, "subset": {**self.subset, **drawn}, "sample": sample})
+
+    def readers(self, folder: str) -> list[Phase]:
+        """The phases that are trained on clips of a folder."""
+        return [phase for phase in self.chain if self.data[phase.data].folder == folder]
+
+    def records_of(self, phase: Phase) -> RecordSettings:
+        """What a phase's clips are encoded as. Phases of one size share a folder's, which are as long as any needs."""
+        folder = self.data[phase.data].folder
+        if folder is None:
+            return phase.records
+        longest = max(reader.frames for reader in self.readers(folder))
+        return phase.records.model_copy(update={"frames": longest})
 
     @property
     def lengths(self) -> tuple[int, int]:

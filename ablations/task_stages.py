@@ -5,6 +5,7 @@ Each phase of a training is a stage, so that arms share the phases that they hav
 same phases in one folder.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ablations.stage import Add, Inputs, Node, Stage, execution
@@ -12,12 +13,15 @@ from ablations.task_recipe import TaskRecipe
 from bench.settings import ReferenceFeaturesSettings, ScoreSettings, reference_encoders
 from svd_core.progress import Progress
 from svd_core.tasks.settings import (
+    TOLD,
     Bases,
     ClipsSettings,
-    EncoderSettings,
+    CuratedSettings,
+    HeldOutSettings,
     Phase,
     PhaseSettings,
     RecordSettings,
+    SizedEncoderSettings,
     TaskSampleSettings,
     part,
 )
@@ -30,29 +34,46 @@ def render(settings: ClipsSettings, inputs: Inputs, out: Path, progress: Progres
     render_clips(settings, out)
 
 
-def encoders(settings: EncoderSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+def curated(settings: CuratedSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """A view of the user's own clips."""
+    from svd_core.data.views import view_clips
+
+    view_clips(settings, out)
+
+
+def held_out(settings: HeldOutSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Some of the user's own clips, none from a video that is trained on."""
+    from svd_core.data.views import hold_out
+
+    hold_out(settings, list(inputs.values()), out)
+
+
+def encoders(settings: SizedEncoderSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """The frozen networks: train the autoencoder on all clips, make the conditioners."""
     from svd_core.encoders.conditioners import make_conditioners
     from svd_core.models.video_autoencoder import make_autoencoder
 
     make_conditioners(settings.conditioners, out)
-    make_autoencoder(settings.autoencoder, list(inputs.values()), out, progress=progress)
+    make_autoencoder(settings.autoencoder, list(inputs.values()), out, size=settings.size, progress=progress)
 
 
 def records(settings: RecordSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Encode clips once for all phases that read them alike."""
     from svd_core.data.encoding import make_records
 
-    make_records(settings, inputs["render"], inputs["encoders"], out, progress=progress)
+    clips = inputs["curated"] if "curated" in inputs else inputs["render"]
+    make_records(settings, clips, inputs["encoders"], out, progress=progress)
 
 
 def train_phase(settings: PhaseSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """One phase of a training, from the average of the one before."""
+    from svd_core.data.encoding import read_subset_ids
     from svd_core.training.phase import train_phase as run
 
     folders = inputs["encoders"], inputs["records"], inputs.get("before"), out
+    chosen = read_subset_ids(str(inputs["subset"]) if "subset" in inputs else None)
     how = execution("train_phase")
-    run(part(Phase, settings), part(Bases, settings), *folders, execution=how, progress=progress)
+    run(part(Phase, settings), part(Bases, settings), *folders, clip_ids=chosen, execution=how, progress=progress)
 
 
 def sample_held_out(settings: TaskSampleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -64,9 +85,11 @@ def sample_held_out(settings: TaskSampleSettings, inputs: Inputs, out: Path, pro
 
 TASK_STAGES = (
     Stage("render", render),
-    Stage("encoders", encoders),
+    Stage("curated", curated, outside=("folder",)),
+    Stage("held_out", held_out, outside=("folder",)),
+    Stage("encoders", encoders, outside=("autoencoder.folder", "conditioners.text", "conditioners.image")),
     Stage("records", records),
-    Stage("train_phase", train_phase),
+    Stage("train_phase", train_phase, outside=("start",)),
     Stage("sample_held_out", sample_held_out),
 )
 
@@ -83,18 +106,43 @@ def reference_features_of(score: ScoreSettings, add: Add, reference: Node) -> di
 
 def task_experiment(recipe: TaskRecipe, add: Add) -> dict[str, Node]:
     """Wire one run's stages: clips, frozen networks, phase after phase, and clips for the held-out ones' beginnings."""
-    clips = {f"data:{name}": add("render", settings) for name, settings in recipe.data.items()}
-    reference = add("render", recipe.reference)
-    encoders = add("encoders", recipe.encoders, **clips)
-    phases: dict[str, Node] = {}
+    clips = {f"data:{name}": clips_of(name, recipe, add) for name in recipe.data}
+    reference = reference_of(recipe, clips, add)
+    own = any(data.folder for data in recipe.data.values())
+    sized = SizedEncoderSettings(**dict(recipe.encoders), size=recipe.chain[-1].resolution if own else None)
+    encoders = add("encoders", sized, **clips)
+    subsets = {name: add("subset", chosen, curate=clips[f"data:{name}"]) for name, chosen in recipe.subset.items()}
+    phases = {"subset" if len(subsets) == 1 else f"subset:{name}": node for name, node in subsets.items()}
     before: dict[str, Node] = {}
     for phase in recipe.chain:
-        records = add("records", phase.records, render=clips[f"data:{phase.data}"], encoders=encoders)
+        source = clips[f"data:{phase.data}"]
+        records = add("records", recipe.records_of(phase), encoders=encoders, **{source.stage: source})
         settings = PhaseSettings(**dict(phase), **dict(recipe.bases))
-        trained = add("train_phase", settings, encoders=encoders, records=records, **before)
+        chosen = {"subset": subsets[phase.data]} if phase.data in subsets else {}
+        trained = add("train_phase", settings, encoders=encoders, records=records, **chosen, **before)
         before = {"before": trained}
         phases |= {f"records:{phase.name}": records, f"phase:{phase.name}": trained}
     sample = add("sample_held_out", recipe.sampling, train_phase=trained, encoders=encoders, reference=reference)
     judges = reference_features_of(recipe.score, add, reference)
     score = add("score", recipe.score, sample=sample, reference=reference, **judges)
     return {**clips, "reference": reference, "encoders": encoders, **phases, "sample": sample, "score": score}
+
+
+def clips_of(name: str, recipe: TaskRecipe, add: Add) -> Node:
+    """The clips of a data entry: rendered, or a view of the user's folder."""
+    data = recipe.data[name]
+    if data.folder is None:
+        return add("render", data)
+    readers, folder = recipe.readers(data.folder), str(Path(data.folder).absolute())
+    longest, told = max((phase.frames for phase in readers), default=1), any(phase.task in TOLD for phase in readers)
+    return add("curated", CuratedSettings(folder=folder, frames=longest, captioned=told))
+
+
+def reference_of(recipe: TaskRecipe, clips: Mapping[str, Node], add: Add) -> Node:
+    """The held-out clips: rendered, or some of the user's folder, which no clip of a view may share a video with."""
+    wanted = recipe.reference
+    if wanted.folder is None:
+        return add("render", wanted)
+    folder = str(Path(wanted.folder).absolute())
+    sizes = HeldOutSettings(folder=folder, count=wanted.count, frames=wanted.frames, resolution=wanted.resolution)
+    return add("held_out", sizes, **{role: node for role, node in clips.items() if node.stage == "curated"})

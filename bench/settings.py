@@ -81,6 +81,17 @@ def check_metric(name: str) -> str:
     return name
 
 
+I3D_FRAMES = 9
+"""The shortest clip that I3D takes (`svd_core.encoders.i3d.MIN_FRAMES`, which is not to be had without torch)."""
+
+
+def check_frames(metrics: Sequence[str], frames: int) -> None:
+    """Raise ValueError for a metric that clips of so many frames are too short for."""
+    for name in metrics:
+        if (METRICS[check_metric(name)].encoder or "").startswith("i3d") and frames < I3D_FRAMES:
+            raise ValueError(f"metric {name!r} needs clips of {I3D_FRAMES} frames or more; these have {frames}")
+
+
 def required_weights(metrics: Sequence[str]) -> tuple[str, ...]:
     """Names in the table of weights that these metrics need, each once (`toy_clip` is trained instead)."""
     encoders = (METRICS[check_metric(name)].encoder for name in metrics)

@@ -1,5 +1,6 @@
 """Specs: write, plan, run, watch and list them; search."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,11 +32,17 @@ def run(
 
 
 @app.command()
-def new(name: Annotated[str, typer.Argument(metavar="NAME", help="What the spec will be called.")]) -> None:
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the spec will be called.")],
+    clips: Annotated[
+        Path | None, typer.Option(help="Your clips to train on: a folder that `ablate curate` wrote.")
+    ] = None,
+    held_out: Annotated[Path | None, typer.Option(help="The same of other videos, to compare with.")] = None,
+) -> None:
     """Write NAME.yaml, a commented spec to start from."""
     from ablations.new import write_new
 
-    typer.echo(write_new(name))
+    typer.echo(write_new(name, clips, held_out))
 
 
 @app.command()

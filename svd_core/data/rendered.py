@@ -1,6 +1,6 @@
 """Clips rendered for tasks of their own, written as curation writes its clips: a clip table and shards."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -48,9 +48,15 @@ def render_clips(settings: ClipsSettings, out: Path) -> None:
     rendered = {"clips": _toy_clips, "camera_moves": _camera_moves, "orbits": _orbits}
     if settings.render is None:
         raise ValueError("settings name a folder of clips, there is nothing to render")
+    clips = rendered[settings.render](settings)
+    write_clips({f"{settings.render}-{number:05d}": clip for number, clip in enumerate(clips)}, out)
+
+
+def write_clips(named: Mapping[str, Rendered], out: Path) -> None:
+    """What `render_clips` writes, of clips by their id: all of one length and size."""
     (out / "shards").mkdir(parents=True, exist_ok=True)
-    clips = list(rendered[settings.render](settings))
-    samples = [Sample(f"{settings.render}-{number:05d}", clip.window, {}) for number, clip in enumerate(clips)]
+    clips = list(named.values())
+    samples = [Sample(clip_id, clip.window, {}) for clip_id, clip in named.items()]
     ranges = write_shard(out / "shards" / "000000.tar", samples, scratch=out)
     save_file(_truth(clips), out / "clips.safetensors")
     rows = [_row(sample, clip, place) for sample, clip, place in zip(samples, clips, ranges, strict=True)]

@@ -1,5 +1,6 @@
 """Reading the training windows of a clip table out of its shards, in the table's order."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,19 @@ def read_clip_table(curated: Path, clip_ids: pl.Series | None = None) -> pl.Data
     return clips if clip_ids is None else clips.filter(pl.col("clip_id").is_in(clip_ids.implode()))
 
 
+ELSEWHERE = "elsewhere.json"
+"""File of a clip folder that is a view: where its shards lie."""
+
+
+def shards_of(clips: Path) -> Path:
+    """The folder with the shards of a clip folder. Raises FileNotFoundError for a view of what is no longer there."""
+    view = clips / ELSEWHERE
+    shards = Path(json.loads(view.read_text())["shards"]) if view.is_file() else clips / "shards"
+    if not shards.is_dir():
+        raise FileNotFoundError(f"{shards}: the shards that {clips / 'clips.parquet'} names are not there")
+    return shards
+
+
 def read_windows(
     curated: Path, clips: pl.DataFrame, *, batch_size: int, frames: int | None = None
 ) -> Iterator[torch.Tensor]:
@@ -25,10 +39,10 @@ def read_windows(
 
     All windows of a batch must be of one size.
     """
-    places = list(clips.select("shard", "offset", "size").iter_rows())
+    places, shards = list(clips.select("shard", "offset", "size").iter_rows()), shards_of(curated)
     for start in range(0, len(places), batch_size):
         windows = [
-            torch.from_numpy(read_window(curated / "shards" / Path(shard).name, offset, size, frames))
+            torch.from_numpy(read_window(shards / Path(shard).name, offset, size, frames))
             for shard, offset, size in places[start : start + batch_size]
         ]
         yield torch.stack(windows).permute(0, 1, 4, 2, 3)

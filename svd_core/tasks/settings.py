@@ -9,6 +9,10 @@ from svd_core.settings import NetworkSettings, Precision, Settings, check_sigmas
 Task = Literal["images", "text_to_video", "image_to_video", "frame_interpolation", "multi_view"]
 
 
+TOLD: tuple[Task, ...] = ("images", "text_to_video")
+"""Tasks that learn from captions."""
+
+
 class ClipsSettings(Settings):
     """Clips to train on: rendered here, or a folder that curation wrote (`clips.parquet` and `shards/`).
 
@@ -34,6 +38,23 @@ class ClipsSettings(Settings):
         if (self.render == "camera_moves") != (self.move is not None):
             raise ValueError("move (horizontal, zoom, static or any) belongs to render: camera_moves")
         return self
+
+
+class CuratedSettings(Settings):
+    """A folder that curation wrote, as a spec's data: its clips of so many frames, captioned where text is learnt."""
+
+    folder: str
+    frames: int = Field(ge=1)
+    captioned: bool
+
+
+class HeldOutSettings(Settings):
+    """Some clips of a folder that curation wrote, cut to a length and a size, that generated ones are compared with."""
+
+    folder: str
+    count: int = Field(ge=1)
+    frames: int = Field(ge=1)
+    resolution: int = Field(ge=8)
 
 
 class AutoencoderKLSettings(Settings):
@@ -240,6 +261,12 @@ class EncoderSettings(Settings):
 
     autoencoder: AutoencoderKLSettings = AutoencoderKLSettings()
     conditioners: ConditionersSettings = ConditionersSettings()
+
+
+class SizedEncoderSettings(EncoderSettings):
+    """The same for clips of many sizes. size: height and width that they are brought to; null where they have one."""
+
+    size: tuple[int, int] | None = Field(None, exclude_if=lambda size: size is None)
 
 
 class TrainingRecipe(Bases, EncoderSettings):

@@ -22,12 +22,9 @@ from svd_core.encoders.conditioners import make_conditioners
 from svd_core.models.video_autoencoder import make_autoencoder
 from svd_core.progress import Progress, silent
 from svd_core.tasks.networks import check_start
-from svd_core.tasks.settings import Phase, TrainingRecipe
+from svd_core.tasks.settings import TOLD, Phase, TrainingRecipe
 from svd_core.training.execution import Execution
 from svd_core.training.phase import train_phase
-
-TOLD = ("images", "text_to_video")
-"""Tasks that learn from captions."""
 
 Tell = Callable[[str], Progress]
 """Names the work that begins and answers with its listener."""

@@ -1,0 +1,66 @@
+"""Folders of the user's own that stages read: known by what is in them, wherever they lie."""
+
+import copy
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ablations.errors import PlanError
+from svd_core.encoders import weights
+
+OURS = (None, "toy", "random")
+"""Values in a folder's place that mean what is made here."""
+LARGE = 2**26
+"""Bytes from which on a digest is written down: hashing gigabytes takes seconds of every command."""
+
+
+def taken_out(settings: Mapping[str, Any], names: Sequence[str]) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """Settings without the folders that these dotted names may hold, and the digest of each folder by its name."""
+    inside, digests = copy.deepcopy(dict(settings)), {}
+    for name in names:
+        *parents, leaf = name.split(".")
+        holder = inside
+        for parent in parents:
+            holder = holder[parent]
+        if holder[leaf] not in OURS:
+            digests[name] = folder_digest(holder.pop(leaf))
+    return inside, digests
+
+
+@cache
+def folder_digest(folder: str) -> str:
+    """SHA-256 over a folder's files, their names and what they hold. Raises PlanError if it is not there.
+
+    Of a curated folder the clip table counts and, as they may be terabytes, the names and sizes of its shards.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise PlanError(
+            f"{folder}: no such folder; a spec reads folders of clips and networks that are on this machine"
+        )
+    table = root / "clips.parquet"
+    files = sorted(path for path in root.rglob("*") if path.is_file() and ".cache" not in path.parts)
+    if table.is_file():
+        files = [table, *sorted((root / "shards").glob("*.tar"))]
+    facts = [
+        [path.relative_to(root).as_posix(), path.stat().st_size if path.suffix == ".tar" else file_digest(path)]
+        for path in files
+    ]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file; of a large one as it was found before, if its size and time of change are the same."""
+    facts = path.stat()
+    if facts.st_size < LARGE:
+        return weights.digest(path)
+    known_by = f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+    noted = weights.folder() / "digests" / hashlib.sha256(known_by.encode()).hexdigest()
+    if not noted.is_file():
+        noted.parent.mkdir(parents=True, exist_ok=True)
+        half = noted.with_suffix(".half")
+        half.write_text(weights.digest(path))
+        half.replace(noted)
+    return noted.read_text()

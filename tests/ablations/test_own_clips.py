@@ -1,0 +1,150 @@
+"""Specs on folders of one's own: what is refused, what is shared, and a run from videos to its report."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import polars as pl
+import pytest
+
+from ablations.artifacts import Store
+from ablations.errors import AblateError, DocumentError
+from ablations.new import write_new
+from ablations.outside import folder_digest
+from ablations.plan import plan
+from ablations.spec import load
+from svd_core.data.video import write_h264
+
+SCALE = """
+about: tiny
+in_process: true
+tasks:
+  network: {block_out_channels: [32, 32], attention_levels: [true, true], num_attention_heads: [2, 2]}
+  autoencoder: {block_out_channels: [32, 32], batch_size: 1, steps: 2}
+  phases.*.resolution: [16, 16]
+  phases.*.frames: 4
+  phases.*.steps: 2
+  phases.*.batch_size: 2
+  phases.images.frames: 1
+  generation.steps: 2
+  reference: {folder: held, count: 2, frames: 4, resolution: 16}
+  sample.clips: 2
+"""
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty clip tables, enough to plan with, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    folder_digest.cache_clear()
+    for name in ("mine", "held"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clips.parquet").write_text(name)
+    return tmp_path
+
+
+def test_a_new_spec_is_about_ones_own_folders(folders: Path) -> None:
+    spec = load(str(write_new("footage", Path("mine"), Path("held"))))
+    graph = plan(spec)
+    stages = [node.stage for node in graph.nodes.values()]
+    assert {stage: stages.count(stage) for stage in ("curated", "held_out", "records", "subset", "train_phase")} == {
+        "curated": 1,  # both entries of `data` are views of one folder
+        "held_out": 1,
+        "records": 1,  # and images and videos of one size are encoded once
+        "subset": 5,  # all, moving, and a draw for each seed
+        "train_phase": 10,  # Stage I is shared
+    }
+    drawn = graph.nodes[graph.runs["fewer_clips", 2]["subset"]]
+    assert drawn.settings["sample"]["match"]["motion"]["drop_lowest"] == 0.25
+    assert drawn.settings["seed"] == 2
+    with pytest.raises(AblateError, match=r"nothing has no clips.parquet"):
+        write_new("other", Path("nothing"), Path("held"))
+    with pytest.raises(AblateError, match="--clips and --held-out come together"):
+        write_new("other", Path("mine"))
+    with pytest.raises(AblateError, match=r"footage_recipe.yaml exists already"):
+        write_new("footage", Path("mine"), Path("held"))
+
+
+def test_what_is_in_a_folder_counts_and_not_where_it_lies(folders: Path) -> None:
+    path = write_new("footage", Path("mine"), Path("held"))
+    before = plan(load(str(path))).nodes.keys()
+    (folders / "mine").rename(folders / "moved")
+    recipe = folders / "footage_recipe.yaml"
+    recipe.write_text(recipe.read_text().replace('"mine"', '"moved"'))
+    assert plan(load(str(path))).nodes.keys() == before
+    (folders / "moved" / "clips.parquet").write_text("scored again")
+    folder_digest.cache_clear()
+    after = plan(load(str(path))).nodes.keys()
+    stages = {key.rpartition("-")[0] for key in before & after}
+    assert stages == set()  # what is held out must not be trained on, so it was looked at beside the folder
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("subset.clips.keep", "subset.stills.keep", "unknown setting 'subset.stills.keep'"),
+        ("match: moving", "match: movin", "unknown arm 'movin'; did you mean 'moving'"),
+        ("moving:\n    ", "moving:\n    subset.clips.seed: 3\n    ", "subset.clips.seed is set by the spec's `seeds`"),
+        ("unfiltered: {}", "unfiltered: {data.clips.subset: x}", "a spec chooses clips by its recipe's `subset"),
+        ("unfiltered: {}", "unfiltered: {data.clips: {render: clips}}", "subset names 'clips', which is no folder"),
+        (
+            "unfiltered: {}",
+            "unfiltered: {phases.videos.frames: 8, reference.frames: 8}",
+            "metric 'fvd' needs clips of 9 frames or more; these have 8",
+        ),
+        ("unfiltered: {}", "unfiltered: {execution.micro_batch: 2}", "in a spec the cluster file has `compute`"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_place(folders: Path, old: str, new: str, said: str) -> None:
+    path = write_new("footage", Path("mine"), Path("held"))
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DocumentError, match=r"footage.yaml:\d+:\d+: ") as refused:
+        load(str(path))
+    assert said in str(refused.value)
+
+
+def ablate(folder: Path, *arguments: str) -> str:
+    environment = {**os.environ, "ABLATE_STORE": str(folder / "store"), "COLUMNS": "300"}
+    command = [sys.executable, "-m", "ablations.cli", *arguments]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    return ended.stdout
+
+
+@pytest.mark.slow
+def test_from_videos_to_a_report(tmp_path: Path) -> None:
+    for name, count in (("videos", 4), ("others", 2)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            wall = np.random.default_rng(count + number).integers(0, 256, (8, 8, 3), np.uint8)
+            wall = cv2.resize(wall, (128, 128), interpolation=cv2.INTER_CUBIC)
+            moving = [wall[:48, place * number : place * number + 64] for place in range(20)]
+            write_h264(tmp_path / name / f"{number}.mp4", moving, 10)
+            (tmp_path / name / f"{number}.txt").write_text(f"a pattern of {number}")
+    for source, out in (("videos", "mine"), ("others", "held")):
+        ablate(tmp_path, "curate", source, "--out", out)
+    ablate(tmp_path, "new", "footage", "--clips", "mine", "--held-out", "held")
+    (tmp_path / "tiny.yaml").write_text(SCALE)
+    spec = tmp_path / "footage.yaml"
+    text = spec.read_text().replace("[0, 1, 2]", "[0]").replace("fvd, fd_vgg16", "fd_vgg16")
+    spec.write_text(text.replace("primary: fvd", "primary: fd_vgg16"))
+    run = ("run", "footage.yaml", "--scale", "tiny.yaml", "--out", "report")
+    ablate(tmp_path, *run)
+    rows = pl.read_csv(tmp_path / "report" / "table.csv")
+    assert rows["arm"].to_list() == ["unfiltered", "moving", "fewer_clips"]
+    assert rows["FD[vgg16]"].null_count() == 0
+    store = Store(tmp_path / "store")
+    funnels = [json.loads(path.read_text()) for path in store.root.glob("artifacts/subset-*/funnel.json")]
+    assert sorted(funnel["kept"] for funnel in funnels) == [3, 3, 4]
+    assert "motion" in (tmp_path / "report" / "report.html").read_text()
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    recipe = tmp_path / "footage_recipe.yaml"
+    recipe.write_text(recipe.read_text().replace('"mine"', '"moved"'))
+    assert "its clips were in" in ablate(tmp_path, *run)
+    again = ablate(tmp_path, *run)
+    assert "0 stages to run" in again
