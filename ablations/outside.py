@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,29 @@ LARGE = 2**26
 """Bytes from which on a digest is written down: hashing gigabytes takes seconds of every command."""
 
 
-def taken_out(settings: Mapping[str, Any], names: Sequence[str]) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """Settings without the folders that these dotted names may hold, and the digest of each folder by its name."""
-    inside, digests = copy.deepcopy(dict(settings)), {}
+def rooted(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Settings with the folders that these dotted names may hold by their whole path: jobs may start elsewhere."""
+    values = copy.deepcopy(dict(settings))
+    for holder, leaf, _ in folders(values, names):
+        holder[leaf] = str(Path(holder[leaf]).absolute())
+    return values
+
+
+def taken_out(settings: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Settings without these folders, and the digest of each folder by its name."""
+    inside = copy.deepcopy(dict(settings))
+    return inside, {name: folder_digest(holder.pop(leaf)) for holder, leaf, name in folders(inside, names)}
+
+
+def folders(settings: dict[str, Any], names: Sequence[str]) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Where these names hold a folder: the mapping, the key in it, and the name."""
     for name in names:
         *parents, leaf = name.split(".")
-        holder = inside
+        holder = settings
         for parent in parents:
             holder = holder[parent]
         if holder[leaf] not in OURS:
-            digests[name] = folder_digest(holder.pop(leaf))
-    return inside, digests
+            yield holder, leaf, name
 
 
 @cache

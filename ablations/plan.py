@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.errors import PlanError
-from ablations.outside import taken_out
+from ablations.outside import rooted, taken_out
 from ablations.recipe import AnyRecipe
 from ablations.spec import Spec
 from ablations.stage import Node
@@ -35,7 +35,7 @@ class Graph:
 
     def add(self, stage: str, settings: Settings, /, **parents: Node) -> Node:
         """Enter a stage; the same settings and parents give the same node."""
-        values = settings.model_dump(mode="json")
+        values = rooted(settings.model_dump(mode="json"), STAGES[stage].outside)
         keys = {role: parent.key for role, parent in sorted(parents.items())}
         node = Node(stage, values, keys, fingerprint(stage, values, keys))
         return self.nodes.setdefault(node.key, node)

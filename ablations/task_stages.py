@@ -133,9 +133,9 @@ def clips_of(name: str, recipe: TaskRecipe, add: Add) -> Node:
     data = recipe.data[name]
     if data.folder is None:
         return add("render", data)
-    readers, folder = recipe.readers(data.folder), str(Path(data.folder).absolute())
+    readers = recipe.readers(data.folder)
     longest, told = max((phase.frames for phase in readers), default=1), any(phase.task in TOLD for phase in readers)
-    return add("curated", CuratedSettings(folder=folder, frames=longest, captioned=told))
+    return add("curated", CuratedSettings(folder=data.folder, frames=longest, captioned=told))
 
 
 def reference_of(recipe: TaskRecipe, clips: Mapping[str, Node], add: Add) -> Node:
@@ -143,6 +143,5 @@ def reference_of(recipe: TaskRecipe, clips: Mapping[str, Node], add: Add) -> Nod
     wanted = recipe.reference
     if wanted.folder is None:
         return add("render", wanted)
-    folder = str(Path(wanted.folder).absolute())
-    sizes = HeldOutSettings(folder=folder, count=wanted.count, frames=wanted.frames, resolution=wanted.resolution)
-    return add("held_out", sizes, **{role: node for role, node in clips.items() if node.stage == "curated"})
+    held_out = part(HeldOutSettings, wanted)
+    return add("held_out", held_out, **{role: node for role, node in clips.items() if node.stage == "curated"})

@@ -8,7 +8,7 @@ import pytest
 
 from ablations import outside
 from ablations.errors import PlanError
-from ablations.outside import file_digest, folder_digest, taken_out
+from ablations.outside import file_digest, folder_digest, rooted, taken_out
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +77,12 @@ def test_folders_are_taken_out_of_settings(clips: Path) -> None:
     assert inside == {"autoencoder": {"steps": 3}, "conditioners": {"text": "toy"}, "start": None}
     assert digests == {"autoencoder.folder": digest(clips)}
     assert taken_out(settings, ()) == (settings, {})
+
+
+def test_folders_stand_by_their_whole_path_in_settings(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(clips.parent)
+    settings = {"start": "clips", "conditioners": {"text": "toy", "image": "clips"}}
+    assert rooted(settings, ("start", "conditioners.text", "conditioners.image")) == {
+        "start": str(clips),
+        "conditioners": {"text": "toy", "image": str(clips)},
+    }
