@@ -84,11 +84,13 @@ def on_disk(path: Path) -> Batches:
     import pyarrow.dataset as ds
 
     file = ds.dataset(path, format="parquet")
+    as_read = ds.ParquetFragmentScanOptions(pre_buffer=False)  # by default all that was read stays until the last batch
     may_hold = AXES if file.count_rows() <= HELD_ROWS else ()
     held: dict[str, list[Any]] = {}
 
     def read(columns: list[str]) -> Iterator[dict[str, Any]]:
-        for batch in file.to_batches(columns=[*columns, "error"], batch_size=BATCH_ROWS, batch_readahead=4):
+        wanted = {"columns": [*columns, "error"], "batch_size": BATCH_ROWS, "batch_readahead": 4}
+        for batch in file.to_batches(**wanted, fragment_scan_options=as_read):
             errors = batch.column("error")
             clips = batch if errors.null_count == batch.num_rows else batch.filter(errors.is_null())
             yield {name: _complete(clips.column(name)) for name in columns}
