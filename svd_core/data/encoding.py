@@ -75,7 +75,8 @@ def encode_records(
     looked_at: list[torch.Tensor] = []
     for done, number in enumerate(numbers.tolist()):
         row = table.row(number, named=True)
-        pixels = next(read_windows(clips, table[number : number + 1], batch_size=1, frames=settings.frames))[0]
+        most = settings.frames or settings.at_most
+        pixels = next(read_windows(clips, table[number : number + 1], batch_size=1, frames=most))[0]
         frames = settings.frames or len(pixels)
         if len(pixels) < frames:
             raise ValueError(f"clip {row['clip_id']!r} has {len(pixels)} frames; {frames} are asked for")

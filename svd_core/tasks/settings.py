@@ -9,6 +9,8 @@ from svd_core.settings import NetworkSettings, Precision, Settings, check_sigmas
 Task = Literal["images", "text_to_video", "image_to_video", "frame_interpolation", "multi_view"]
 
 
+STILLS = 16
+"""Frames that images of a curated clip are drawn from: neighbours are much alike, and each costs an encoding."""
 TOLD: tuple[Task, ...] = ("images", "text_to_video")
 """Tasks that learn from captions."""
 
@@ -163,10 +165,13 @@ class Phase(Settings):
 
 
 class RecordSettings(Settings):
-    """How clips are encoded: height and width; frames, all of a clip if null; noisy first frames as in `Phase`."""
+    """How clips are encoded: height and width; frames of each, or if null all it has, `at_most` so many if that is set;
+    noisy first frames as in `Phase`.
+    """
 
     resolution: tuple[int, int]
     frames: int | None
+    at_most: int | None = Field(None, exclude_if=lambda frames: frames is None)
     strength_mean: float = 0.0
     strength_std: float = 0.0
     strength_draws: int = 0
@@ -303,6 +308,12 @@ class TrainingRecipe(Bases, EncoderSettings):
     def encoders(self) -> EncoderSettings:
         """The settings of the frozen networks."""
         return part(EncoderSettings, self)
+
+    def records_of(self, phase: Phase) -> RecordSettings:
+        """What a phase's clips are encoded as. Those of a folder may last minutes: images come from their beginning."""
+        if phase.task != "images" or self.data[phase.data].folder is None:
+            return phase.records
+        return phase.records.model_copy(update={"at_most": STILLS})
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

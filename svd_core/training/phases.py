@@ -48,7 +48,7 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
                 phase,
                 recipe.bases,
                 out / "encoders",
-                records_folder(phase, out),
+                records_folder(recipe, phase, out),
                 before,
                 folder,
                 clip_ids=read_subset_ids(recipe.data[phase.data].subset),
@@ -97,7 +97,7 @@ def _encode(recipe: TrainingRecipe, phase: Phase, out: Path, execution: Executio
 
     Raises ValueError for a clip without a caption where the task reads them.
     """
-    folder = records_folder(phase, out)
+    folder, settings = records_folder(recipe, phase, out), recipe.records_of(phase)
     if execution.told(folder.is_dir()):
         return
     clips, half = clips_of(recipe, phase.data, out), folder.with_name(f"{folder.name}.half")
@@ -109,7 +109,7 @@ def _encode(recipe: TrainingRecipe, phase: Phase, out: Path, execution: Executio
     with flags_restored():
         progress = tell(f"encode {phase.data} for {phase.name}")
         encoders = out / "encoders"
-        make_records(phase.records, clips, encoders, half, clip_ids=chosen, execution=execution, progress=progress)
+        make_records(settings, clips, encoders, half, clip_ids=chosen, execution=execution, progress=progress)
     with execution.together():
         if execution.rank == 0:
             half.rename(folder)
@@ -145,8 +145,8 @@ def phase_folder(out: Path, number: int, phase: Phase) -> Path:
     return out / f"{number:02d}-{phase.name}"
 
 
-def records_folder(phase: Phase, out: Path) -> Path:
+def records_folder(recipe: TrainingRecipe, phase: Phase, out: Path) -> Path:
     """Where a phase's records lie: one folder for all phases that encode the same."""
-    digest = hashlib.sha256(phase.records.model_dump_json().encode()).hexdigest()[:8]
+    digest = hashlib.sha256(recipe.records_of(phase).model_dump_json().encode()).hexdigest()[:8]
     height, width = phase.resolution
     return out / "records" / f"{phase.data}-{height}x{width}x{phase.frames}-{digest}"

@@ -15,6 +15,7 @@ from ablations.errors import AblateError
 from ablations.training import load_recipe, recipes
 from svd_core.data.records import Records
 from svd_core.data.video import write_h264
+from svd_core.tasks.settings import STILLS
 
 TABLE = {  # paper, section 4 and appendix D
     "edm_time_embedding": ((512, 512), 1, 1_000, None, None, -1.2, 1.0),
@@ -126,12 +127,15 @@ def test_ones_own_videos_are_curated_and_trained_on(tmp_path: Path) -> None:
         (tmp_path / "videos" / f"{number}.txt").write_text(f"a pattern of {number}")
     curated, run = tmp_path / "curated", tmp_path / "run"
     assert ablate("curate", tmp_path / "videos", "--out", curated).returncode == 0
+    text = TINY.replace("image_to_video", "text_to_video").replace("steps: 25", "steps: 2")
+    still = re.search(r"clip: \{.*\}", text)[0].replace("clip:", "still:").replace("text_to_video", "images")
     (tmp_path / "tiny.yaml").write_text(
-        TINY.replace("image_to_video", "text_to_video").replace("steps: 25", "steps: 2")
+        text.replace("phases:\n", f"phases:\n  {still.replace('frames: 3', 'frames: 1')}\n")
     )
     done = ablate("train", tmp_path / "tiny.yaml", "--data", f"moves={curated}", "--out", run)
     assert done.returncode == 0, done.stderr
-    records = Records(next((run / "records").iterdir()))
+    assert [len(Records(folder)[0].latents) for folder in sorted((run / "records").iterdir())] == [STILLS, 3]
+    records = Records(next((run / "records").glob("*x3-*")))
     assert len(records) == 3
     assert records[0].latents.shape == (3, 4, 8, 8)
     assert torch.equal(records[0].text[0], records[0].text[2])  # the one caption stands for all three
