@@ -36,14 +36,14 @@ def render(settings: ClipsSettings, inputs: Inputs, out: Path, progress: Progres
 
 def curated(settings: CuratedSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """A view of the user's own clips."""
-    from svd_core.data.views import view_clips
+    from svd_core.data.curated import view_clips
 
     view_clips(settings, out)
 
 
 def held_out(settings: HeldOutSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Some of the user's own clips, none from a video that is trained on."""
-    from svd_core.data.views import hold_out
+    from svd_core.data.curated import hold_out
 
     hold_out(settings, list(inputs.values()), out)
 

@@ -75,8 +75,6 @@ def test_arms_that_cannot_be_compared_or_mean_nothing_are_refused(write, setting
         ("order: [images, videos]", "its last phase's task differs from that of 'a'"),
         ("execution.precision: bfloat16", "execution and watch are of `ablate train`"),
         ("watch.grid_every: 5", "execution and watch are of `ablate train`"),
-        ("autoencoder.folder: /tmp/vae", "a spec makes its own frozen networks"),
-        ("conditioners.image: /tmp/clip", "a spec makes its own frozen networks"),
     ],
 )
 def test_arms_of_a_task_that_mean_nothing_to_its_stages_are_refused(write, settings, words):

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from svd_core.data.curated import hold_out, view_clips
 from svd_core.data.shards import Sample, write_shard
-from svd_core.data.views import hold_out, view_clips
 from svd_core.data.windows import read_clip_table, read_windows
 from svd_core.tasks.settings import CuratedSettings, HeldOutSettings
 
