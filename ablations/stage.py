@@ -71,8 +71,13 @@ def compute_settings(stage: str) -> ComputeSettings:
 
 def execution(stage: Trained) -> "Execution":
     """How a stage trains here: in one process or, as one of those of its job, in many; always deterministically."""
+    from torch import distributed
+
     from svd_core.training.execution import Execution
 
+    if not distributed.is_initialized():  # a job of several has made its group: this is of whoever started us
+        os.environ.pop("WORLD_SIZE", None)
+        os.environ.pop("RANK", None)
     computed = compute_settings(stage).model_dump()
     return Execution.from_environment(ExecutionSettings(deterministic=True, **computed))
 
