@@ -145,7 +145,8 @@ def check_processes(name: str, cluster: LocalCluster | SlurmCluster, nodes: Iter
 
     The error stands at the cluster file's line.
     """
-    for stage, batch in {(node.stage, node.settings["batch_size"] if node.stage in TRAINED else 1) for node in nodes}:
+    batches = {(node.stage, node.settings["batch_size"] if node.stage in TRAINED else 1) for node in nodes}
+    for stage, batch in sorted(batches):
         wanted = cluster.resources(stage) if isinstance(cluster, SlurmCluster) else Resources()
         processes, field = wanted.processes, "tasks" if wanted.tasks > 1 else "nodes"
         if processes > 1 and stage not in TRAINED:

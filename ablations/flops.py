@@ -5,9 +5,14 @@ import re
 from functools import cache
 from typing import Any
 
+from ablations.outside import folders
 from ablations.plan import Graph
 from ablations.stage import Node
+from ablations.stages import STAGES
 from svd_core.settings import NetworkSettings
+
+NETWORKS = ("encoders", "train_phase")
+"""Stages that may be given networks."""
 
 
 def counted(node: Node, graph: Graph) -> float | None:
@@ -20,12 +25,18 @@ def counted(node: Node, graph: Graph) -> float | None:
     if node.stage == "sample":
         once = passes(*shape(node, graph), video=True, backward=False)
         return 2.0 * float(settings["clips"] * settings["steps"]) * once  # guidance: with and without the text
-    if node.stage == "train_phase":
+    if node.stage == "train_phase" and not names_networks(node, graph):
         return float(settings["steps"] * settings["batch_size"]) * phase_passes(node, graph, backward=True)
-    if node.stage == "sample_held_out":
+    if node.stage == "sample_held_out" and not names_networks(node, graph):
         once = phase_passes(graph.nodes[node.parents["train_phase"]], graph, backward=False)
         return 2.0 * float(settings["clips"] * settings["steps"]) * once
     return None
+
+
+def names_networks(node: Node, graph: Graph) -> bool:
+    """Whether a stage works with networks from folders of the user's, whose sizes stand in files."""
+    above = [graph.nodes[key] for key in graph.closure([node.key]) if graph.nodes[key].stage in NETWORKS]
+    return any(True for each in above for _ in folders(dict(each.settings), STAGES[each.stage].outside))
 
 
 def shape(node: Node, graph: Graph, frames: int | None = None) -> tuple[str, int, int, int, int]:

@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from ablations.artifacts import Store, read_json, write_json
-from ablations.errors import RunError
+from ablations.errors import PlanError, RunError
 from ablations.failures import kind_of
-from ablations.plan import source_digest
+from ablations.outside import folder_digest, folders
+from ablations.plan import fingerprint, source_digest
 from ablations.stage import TRAINED, Node, compute_settings
 from ablations.stages import STAGES
 from svd_core.progress import Progress
@@ -89,9 +91,37 @@ def perform(store: Store, node: Node, report: Progress) -> None:
 
         torch.set_num_threads(1)
     stage = STAGES[node.stage]
+    check_outside(store, node)
     settings = get_type_hints(stage.run)["settings"].model_validate_json(json.dumps(dict(node.settings)))
     inputs = {role: store.artifact(parent) for role, parent in node.parents.items()}
     stage.run(settings, inputs, store.work(node.key), report)
+    check_outside(store, node)
+
+
+def check_outside(store: Store, node: Node) -> None:
+    """Raise RunError if a folder of the user's is not what it was when this stage was planned, or its view made."""
+    folder_digest.cache_clear()
+    for said in (changed(asdict(node)), *(outdated(store, parent) for parent in node.parents.values())):
+        if said:
+            raise RunError(f"{node.key}: {said}; the same command plans anew")
+
+
+def outdated(store: Store, key: str) -> str | None:
+    """What is wrong with the folder that an artifact is a view of; None for what is no view."""
+    return changed(store.manifest(key)) if key.startswith("curated-") else None
+
+
+def changed(facts: Mapping[str, Any]) -> str | None:
+    """Whether folders that a stage reads are not what its fingerprint says."""
+    stage, settings = facts["stage"], facts["settings"]
+    if not STAGES[stage].outside:
+        return None
+    try:
+        same = fingerprint(stage, settings, facts["parents"]) == facts["fingerprint"]
+    except PlanError as error:
+        return str(error)
+    named = ", ".join(holder[leaf] for holder, leaf, _ in folders(dict(settings), STAGES[stage].outside))
+    return None if same else f"{named} has changed since"
 
 
 class StatusFile:

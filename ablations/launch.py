@@ -11,9 +11,9 @@ from typing import Any
 
 from ablations.artifacts import Store, read_json
 from ablations.cluster import LocalCluster
-from ablations.job import make, run_stages, write_node
+from ablations.job import make, outdated, run_stages, write_node
 from ablations.plan import Graph
-from ablations.stage import COMPUTE, Node, compute_words
+from ablations.stage import COMPUTE, compute_words
 
 TIMEOUT_MIN = 60 * 24 * 365  # submitit's local executor wants a limit; the laptop has none
 POLL_S = 0.1
@@ -45,22 +45,15 @@ class Running:
 def sweep(graph: Graph, store: Store, outcome: Outcome) -> None:
     """Believe only whole artifacts: discard damaged ones, so that they and nothing else are made again."""
     claimed = store.claimed_among(graph.nodes)
-    for key, node in graph.nodes.items():
+    for key in graph.nodes:
         if not store.has(key) or key in claimed:
             continue
-        damage = store.damage(key) or moved(node, store)
+        damage = store.damage(key) or outdated(store, key)
         if damage:
             store.discard(key)
             outcome.rebuilt[key] = damage
         else:
             outcome.reused.append(key)
-
-
-def moved(node: Node, store: Store) -> str | None:
-    """Whether the folder that an artifact is a view of is now found elsewhere."""
-    before = store.manifest(node.key)["settings"].get("folder")
-    now = node.settings.get("folder")
-    return f"its clips were in {before} and are in {now}" if node.stage == "curated" and before != now else None
 
 
 def run_here(graph: Graph, store: Store, outcome: Outcome, watch: Callable[[], None]) -> None:

@@ -47,7 +47,7 @@ metrics: [fvd, fd_vgg16, dynamic_degree]
 RECIPE = """\
 # What the arms of {file} have in common: images first, then videos. Small enough for a laptop; `start:` and the folders
 # of `autoencoder:` and `conditioners:` take Stable Diffusion's and Stable Video Diffusion's networks instead.
-about: text-to-video on {clips}
+about: text-to-video on our own clips
 time_id_dim: 32
 network: {{block_out_channels: [64, 128], attention_levels: [true, true], num_attention_heads: [2, 4]}}
 data:                          # one folder twice: an arm's `subset.clips` leaves Stage I alone, which all arms share
@@ -96,5 +96,10 @@ def write_new(name: str, clips: Path | None = None, held_out: Path | None = None
     for each, text in files.items():
         with each.open("x", encoding="utf-8") as file:
             file.write(text)
-    load(str(path))
+    try:
+        load(str(path))
+    except AblateError:
+        for each in files:
+            each.unlink()
+        raise
     return path

@@ -1,7 +1,9 @@
 """Folders of the user's own that stages read: known by what is in them, wherever they lie."""
 
+import contextlib
 import copy
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,8 @@ from svd_core.encoders import weights
 
 OURS = (None, "toy", "random")
 """Values in a folder's place that mean what is made here."""
+NETWORK = (".json", ".safetensors", ".txt", ".model")
+"""Suffixes of the files that a network counts by: a note beside them changes nothing."""
 LARGE = 2**26
 """Bytes from which on a digest is written down: hashing gigabytes takes seconds of every command."""
 
@@ -49,18 +53,22 @@ def folder_digest(folder: str) -> str:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise PlanError(
-            f"{folder}: no such folder; a spec reads folders of clips and networks that are on this machine"
-        )
+        raise PlanError(f"{folder}: no such folder; a spec reads folders of clips and networks, no hub ids")
     table = root / "clips.parquet"
-    files = sorted(path for path in root.rglob("*") if path.is_file() and ".cache" not in path.parts)
-    if table.is_file():
-        files = [table, *sorted((root / "shards").glob("*.tar"))]
+    files = [table, *sorted((root / "shards").glob("*.tar"))] if table.is_file() else network_files(root)
+    if not files:
+        raise PlanError(f"{folder} holds neither clips.parquet nor a network's files ({', '.join(NETWORK)})")
     facts = [
         [path.relative_to(root).as_posix(), path.stat().st_size if path.suffix == ".tar" else file_digest(path)]
         for path in files
     ]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def network_files(root: Path) -> list[Path]:
+    """What networks and tokenizers are loaded from, also behind links, as hubs' caches are made of them."""
+    found = (Path(parent) / name for parent, _, names in os.walk(root, followlinks=True) for name in names)
+    return sorted(path for path in found if path.suffix in NETWORK)
 
 
 def file_digest(path: Path) -> str:
@@ -70,9 +78,12 @@ def file_digest(path: Path) -> str:
         return weights.digest(path)
     known_by = f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
     noted = weights.folder() / "digests" / hashlib.sha256(known_by.encode()).hexdigest()
-    if not noted.is_file():
+    if noted.is_file():
+        return noted.read_text()
+    found = weights.digest(path)
+    with contextlib.suppress(OSError):  # a folder of weights that others look after
         noted.parent.mkdir(parents=True, exist_ok=True)
-        half = noted.with_suffix(".half")
-        half.write_text(weights.digest(path))
+        half = noted.with_suffix(f".{os.getpid()}")
+        half.write_text(found)
         half.replace(noted)
-    return noted.read_text()
+    return found

@@ -14,13 +14,15 @@ from ablations.errors import PlanError
 from ablations.outside import rooted, taken_out
 from ablations.recipe import AnyRecipe
 from ablations.spec import Spec
-from ablations.stage import Node
+from ablations.stage import Add, Node
 from ablations.stages import STAGES, experiment
-from ablations.task_recipe import TaskRecipe
+from ablations.task_recipe import Need, TaskRecipe, needs_of
 from ablations.task_stages import task_experiment
 from bench.settings import required_weights
+from svd_core.curation.choice import choose_clips, choose_held_out
 from svd_core.encoders import weights
 from svd_core.settings import Settings
+from svd_core.tasks.settings import CuratedSettings, HeldOutSettings
 
 SCHEME = 1
 """Version of the fingerprint itself; raising it makes every artifact anew."""
@@ -97,12 +99,17 @@ def needed_weights(stage: str, settings: Mapping[str, Any]) -> list[str]:
 def plan(spec: Spec) -> Graph:
     """All stages of all runs of a spec, shared wherever they agree."""
     graph = Graph()
+    needs = needs_of(recipe for recipe in spec.arms.values() if isinstance(recipe, TaskRecipe))
     for arm, seed in spec.runs():
-        recipe = spec.arms[arm].with_seed(seed)
-        roles = task_experiment(recipe, graph.add) if isinstance(recipe, TaskRecipe) else experiment(recipe, graph.add)
+        roles = wired(spec.arms[arm].with_seed(seed), graph.add, needs)
         graph.runs[arm, seed] = {role: node.key for role, node in roles.items()}
     check_twins(spec, graph)
     return graph
+
+
+def wired(recipe: AnyRecipe, add: Add, needs: Mapping[Path, Need]) -> dict[str, Node]:
+    """The stages of one run by role."""
+    return task_experiment(recipe, add, needs) if isinstance(recipe, TaskRecipe) else experiment(recipe, add)
 
 
 def check_twins(spec: Spec, graph: Graph) -> None:
@@ -119,8 +126,7 @@ def check_twins(spec: Spec, graph: Graph) -> None:
 def usual(recipe: AnyRecipe) -> Graph:
     """The stages of one run of a recipe as it is: what an arm's are compared with in size."""
     graph = Graph()
-    add = graph.add
-    roles = task_experiment(recipe, add) if isinstance(recipe, TaskRecipe) else experiment(recipe, add)
+    roles = wired(recipe, graph.add, needs_of([recipe] if isinstance(recipe, TaskRecipe) else []))
     graph.runs["", 0] = {role: node.key for role, node in roles.items()}
     return graph
 
@@ -136,6 +142,21 @@ def check_weights(graph: Graph) -> None:
             problems.append(str(error))
     if problems:
         raise PlanError("\n".join(problems))
+
+
+def check_folders(graph: Graph) -> None:
+    """Refuse folders of the user's without the clips that are asked for, and what is held out of what is trained on."""
+    for node in graph.nodes.values():
+        if node.stage not in ("curated", "held_out"):
+            continue
+        try:
+            if node.stage == "curated":
+                choose_clips(CuratedSettings.model_validate(node.settings))
+            else:
+                trained = (CuratedSettings.model_validate(graph.nodes[key].settings) for key in node.parents.values())
+                choose_held_out(HeldOutSettings.model_validate(node.settings), [choose_clips(each) for each in trained])
+        except ValueError as error:
+            raise PlanError(str(error)) from error
 
 
 def source_digest(stage: str) -> str:

@@ -18,7 +18,7 @@ from ablations.cluster import SlurmCluster, check_processes, load_cluster
 from ablations.console import console, tell
 from ablations.errors import AblateError, PlanError, RunError, nearest
 from ablations.launch import Outcome
-from ablations.plan import Graph, check_weights, plan, source_digest
+from ablations.plan import Graph, check_folders, check_weights, plan, source_digest
 from ablations.spec import Spec, load, taken
 from ablations.stage import COMPUTE, compute_words
 from ablations.status import LiveView, Row, as_json, duration, standing, summary, table
@@ -42,6 +42,7 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
     cluster, folder = load_cluster(cluster_name), results_folder(spec, out)
     graph = plan(spec)
     check_weights(graph)
+    check_folders(graph)
     check_processes(cluster_name, cluster, graph.nodes.values())
     store, outcome = Store(), Outcome()
     store.check_writable()
@@ -104,6 +105,7 @@ def show_plan(name: str, scale: str, cluster_name: str) -> None:
     spec = load(name, scale)
     cluster = load_cluster(cluster_name)
     graph, store = plan(spec), Store()
+    check_folders(graph)
     check_processes(cluster_name, cluster, graph.nodes.values())
     grid = Table(
         "stage", "to run", "to reuse", "core-seconds each", "note", box=None, header_style="bold", pad_edge=False

@@ -218,5 +218,6 @@ def subsets(data: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def inside(data: Mapping[str, Any], at: tuple[str, ...]) -> Mapping[str, Any]:
     """The mapping at a place of a recipe's values; an empty one where there is none."""
     for name in at:
-        data = data.get(name) or {}
+        found = data.get(name)
+        data = found if isinstance(found, dict) else {}
     return data

@@ -1,5 +1,8 @@
 """The recipe of a task: a training, as `ablate train` runs it, and what its clips are judged by."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -7,15 +10,23 @@ from pydantic import Field, model_validator
 from bench.settings import ScoreSettings, check_frames
 from svd_core.curation.settings import SubsetSettings
 from svd_core.tasks.settings import (
+    TOLD,
     ClipsSettings,
     ExecutionSettings,
     Phase,
-    RecordSettings,
     SampledClips,
     TaskSampleSettings,
     TrainingRecipe,
     WatchSettings,
 )
+
+
+@dataclass(frozen=True)
+class Need:
+    """What is asked of a curated folder's clips: so many frames at least, and captions where text is learnt."""
+
+    frames: int = 1
+    told: bool = False
 
 
 class TaskRecipe(TrainingRecipe):
@@ -67,18 +78,6 @@ class TaskRecipe(TrainingRecipe):
         sample = self.sample.model_copy(update={"seed": seed})
         return self.model_copy(update={"phases": phases, "subset": {**self.subset, **drawn}, "sample": sample})
 
-    def readers(self, folder: str) -> list[Phase]:
-        """The phases that are trained on clips of a folder."""
-        return [phase for phase in self.chain if self.data[phase.data].folder == folder]
-
-    def records_of(self, phase: Phase) -> RecordSettings:
-        """What a phase's clips are encoded as. Phases of one size share a folder's, which are as long as any needs."""
-        folder = self.data[phase.data].folder
-        if folder is None:
-            return phase.records
-        longest = max(reader.frames for reader in self.readers(folder))
-        return phase.records.model_copy(update={"frames": longest})
-
     @property
     def lengths(self) -> tuple[int, int]:
         """Samples of a run's last phase; nothing comes after it."""
@@ -88,3 +87,16 @@ class TaskRecipe(TrainingRecipe):
     def sampling(self) -> TaskSampleSettings:
         """The settings by which held-out clips are sampled."""
         return TaskSampleSettings(**dict(self.sample), **dict(self.generation))
+
+
+def needs_of(recipes: Iterable[TaskRecipe]) -> dict[Path, Need]:
+    """What the phases of all arms together ask of each folder: every arm then sees the same clips of it."""
+    readers: dict[Path, list[Phase]] = {}
+    for recipe in recipes:
+        for phase in recipe.chain:
+            if folder := recipe.data[phase.data].folder:
+                readers.setdefault(Path(folder).absolute(), []).append(phase)
+    return {
+        folder: Need(max(phase.frames for phase in phases), any(phase.task in TOLD for phase in phases))
+        for folder, phases in readers.items()
+    }

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ablations.stage import Add, Inputs, Node, Stage, execution
-from ablations.task_recipe import TaskRecipe
+from ablations.task_recipe import Need, TaskRecipe
 from bench.settings import ReferenceFeaturesSettings, ScoreSettings, reference_encoders
 from svd_core.progress import Progress
 from svd_core.tasks.settings import (
-    TOLD,
     Bases,
     ClipsSettings,
     CuratedSettings,
@@ -68,9 +67,12 @@ def records(settings: RecordSettings, inputs: Inputs, out: Path, progress: Progr
 def train_phase(settings: PhaseSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """One phase of a training, from the average of the one before."""
     from svd_core.data.encoding import read_subset_ids
+    from svd_core.tasks.networks import check_start
     from svd_core.training.phase import train_phase as run
 
     folders = inputs["encoders"], inputs["records"], inputs.get("before"), out
+    if "before" not in inputs:
+        check_start(settings, inputs["encoders"])
     chosen = read_subset_ids(str(inputs["subset"]) if "subset" in inputs else None)
     how = execution("train_phase")
     run(part(Phase, settings), part(Bases, settings), *folders, clip_ids=chosen, execution=how, progress=progress)
@@ -104,9 +106,12 @@ def reference_features_of(score: ScoreSettings, add: Add, reference: Node) -> di
     }
 
 
-def task_experiment(recipe: TaskRecipe, add: Add) -> dict[str, Node]:
-    """Wire one run's stages: clips, frozen networks, phase after phase, and clips for the held-out ones' beginnings."""
-    clips = {f"data:{name}": clips_of(name, recipe, add) for name in recipe.data}
+def task_experiment(recipe: TaskRecipe, add: Add, needs: Mapping[Path, Need]) -> dict[str, Node]:
+    """Wire one run's stages: clips, frozen networks, phase after phase, and clips for the held-out ones' beginnings.
+
+    needs: what all arms ask of a curated folder.
+    """
+    clips = {f"data:{name}": clips_of(data, needs, add) for name, data in recipe.data.items()}
     reference = reference_of(recipe, clips, add)
     own = any(data.folder for data in recipe.data.values())
     sized = SizedEncoderSettings(**dict(recipe.encoders), size=recipe.chain[-1].resolution if own else None)
@@ -116,7 +121,7 @@ def task_experiment(recipe: TaskRecipe, add: Add) -> dict[str, Node]:
     before: dict[str, Node] = {}
     for phase in recipe.chain:
         source = clips[f"data:{phase.data}"]
-        records = add("records", recipe.records_of(phase), encoders=encoders, **{source.stage: source})
+        records = add("records", records_of(recipe, phase, needs), encoders=encoders, **{source.stage: source})
         settings = PhaseSettings(**dict(phase), **dict(recipe.bases))
         chosen = {"subset": subsets[phase.data]} if phase.data in subsets else {}
         trained = add("train_phase", settings, encoders=encoders, records=records, **chosen, **before)
@@ -128,14 +133,21 @@ def task_experiment(recipe: TaskRecipe, add: Add) -> dict[str, Node]:
     return {**clips, "reference": reference, "encoders": encoders, **phases, "sample": sample, "score": score}
 
 
-def clips_of(name: str, recipe: TaskRecipe, add: Add) -> Node:
+def clips_of(data: ClipsSettings, needs: Mapping[Path, Need], add: Add) -> Node:
     """The clips of a data entry: rendered, or a view of the user's folder."""
-    data = recipe.data[name]
     if data.folder is None:
         return add("render", data)
-    readers = recipe.readers(data.folder)
-    longest, told = max((phase.frames for phase in readers), default=1), any(phase.task in TOLD for phase in readers)
-    return add("curated", CuratedSettings(folder=data.folder, frames=longest, captioned=told))
+    need = needs.get(Path(data.folder).absolute(), Need())
+    return add("curated", CuratedSettings(folder=data.folder, frames=need.frames, captioned=need.told))
+
+
+def records_of(recipe: TaskRecipe, phase: Phase, needs: Mapping[Path, Need]) -> RecordSettings:
+    """What a phase's clips are encoded as. Phases of one size share a folder's, which are as long as any needs."""
+    folder = recipe.data[phase.data].folder
+    longest = 1 if folder is None else needs[Path(folder).absolute()].frames
+    if longest == 1:
+        return recipe.records_of(phase)
+    return phase.records.model_copy(update={"frames": longest})
 
 
 def reference_of(recipe: TaskRecipe, clips: Mapping[str, Node], add: Add) -> Node:

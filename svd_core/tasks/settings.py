@@ -30,8 +30,8 @@ class ClipsSettings(Settings):
     frames: int = Field(10, ge=1)
     resolution: int = Field(32, ge=8)
     seed: int = Field(3, ge=0)
-    folder: str | None = None
-    subset: str | None = None
+    folder: str | None = Field(None, min_length=1)
+    subset: str | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -251,7 +251,7 @@ class Bases(Settings):
     class knows, which a pipeline for export needs.
     """
 
-    start: str | None = None
+    start: str | None = Field(None, min_length=1)
     network: NetworkSettings = NetworkSettings()
     norm_groups: int = Field(32, ge=1)
     time_id_dim: int = Field(256, ge=2)

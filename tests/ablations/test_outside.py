@@ -45,13 +45,37 @@ def test_of_clips_the_table_and_the_sizes_of_shards_count(clips: Path, tmp_path:
 
 def test_of_networks_every_file_counts(tmp_path: Path) -> None:
     (tmp_path / "unet").mkdir()
-    for name in ("unet/config.json", "unet/weights.safetensors"):
-        before = digest(tmp_path)
-        (tmp_path / name).write_text("one")
-        assert digest(tmp_path) != before
+    (tmp_path / "unet" / "config.json").write_text("one")
+    before = digest(tmp_path)
+    (tmp_path / "unet" / "weights.safetensors").write_text("one")
+    assert digest(tmp_path) != before
     before = digest(tmp_path)
     (tmp_path / "unet" / "config.json").write_text("two")
     assert digest(tmp_path) != before
+
+
+def test_a_note_beside_a_network_does_not_count_and_links_are_followed(tmp_path: Path) -> None:
+    """As in a hub's cache, whose folder begins with a dot and whose files are links."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / ".cache" / "hub" / "snapshot"
+    (snapshot / "unet").mkdir(parents=True)
+    (blobs / "vae").mkdir(parents=True)
+    (blobs / "weights").write_text("one")
+    (blobs / "vae" / "config.json").write_text("one")
+    (snapshot / "unet" / "weights.safetensors").symlink_to(blobs / "weights")
+    (snapshot / "vae").symlink_to(blobs / "vae")
+    before = digest(snapshot)
+    (snapshot / "README.md").write_text("a note")
+    assert digest(snapshot) == before
+    for changed in (blobs / "weights", blobs / "vae" / "config.json"):
+        before = digest(snapshot)
+        changed.write_text("two")
+        assert digest(snapshot) != before
+
+
+def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("a note")
+    with pytest.raises(PlanError, match=r"holds neither clips.parquet nor a network's files"):
+        digest(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

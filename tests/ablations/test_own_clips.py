@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,12 +13,15 @@ import polars as pl
 import pytest
 
 from ablations.artifacts import Store
-from ablations.errors import AblateError, DocumentError
+from ablations.errors import AblateError, DocumentError, RunError
+from ablations.flops import counted
+from ablations.job import check_outside
 from ablations.new import write_new
 from ablations.outside import folder_digest
 from ablations.plan import plan
 from ablations.spec import load
 from svd_core.data.video import write_h264
+from svd_core.tasks.settings import STILLS
 
 SCALE = """
 about: tiny
@@ -83,10 +87,73 @@ def test_what_is_in_a_folder_counts_and_not_where_it_lies(folders: Path) -> None
     assert stages == set()  # what is held out must not be trained on, so it was looked at beside the folder
 
 
+def test_all_arms_see_the_same_clips_of_a_folder(folders: Path) -> None:
+    """As long as any arm's phase needs, whatever an arm leaves out, and however the folder is written."""
+    path = write_new("footage", Path("mine"), Path("held"))
+    text = path.read_text().replace(
+        "unfiltered: {}", "unfiltered: {phases.videos.data: stills}\n  short: {order: [videos]}"
+    )
+    path.write_text(text)
+    recipe = folders / "footage_recipe.yaml"
+    recipe.write_text(recipe.read_text().replace('stills: {folder: "mine"}', 'stills: {folder: "./mine"}'))
+    graph = plan(load(str(path)))
+    stages = [node.stage for node in graph.nodes.values()]
+    assert (stages.count("curated"), stages.count("records")) == (1, 1)
+    (view,) = (node for node in graph.nodes.values() if node.stage == "curated")
+    assert (view.settings["frames"], view.settings["captioned"]) == (10, True)
+
+
+def test_images_alone_are_drawn_from_many_frames(folders: Path) -> None:
+    path = write_new("footage", Path("mine"), Path("held"))
+    (folders / "other").mkdir()
+    (folders / "other" / "clips.parquet").write_text("other")
+    recipe = folders / "footage_recipe.yaml"
+    recipe.write_text(recipe.read_text().replace('stills: {folder: "mine"}', 'stills: {folder: "other"}'))
+    graph = plan(load(str(path)))
+    found = {
+        (node.settings["frames"], node.settings.get("at_most"))
+        for node in graph.nodes.values()
+        if node.stage == "records"
+    }
+    assert found == {(10, None), (None, STILLS)}
+
+
+def test_a_folder_that_changes_after_the_plan_is_not_read(folders: Path) -> None:
+    """Neither by the stage that was planned on it, nor by one that reads an older view of it."""
+    graph, store = plan(load(str(write_new("footage", Path("mine"), Path("held"))))), Store(folders / "store")
+    (view,) = (node for node in graph.nodes.values() if node.stage == "curated")
+    check_outside(store, view)
+    (folders / "mine" / "clips.parquet").write_text("curated again")
+    with pytest.raises(RunError, match=r"mine has changed since; the same command plans anew"):
+        check_outside(store, view)
+    facts = {"stage": "curated", "settings": view.settings, "parents": {}, "fingerprint": view.fingerprint}
+    store.artifact(view.key).mkdir(parents=True)
+    (store.artifact(view.key) / "manifest.json").write_text(json.dumps(facts))
+    reader = next(node for node in graph.nodes.values() if node.stage == "records")
+    with pytest.raises(RunError, match=r"mine has changed since; the same command plans anew"):
+        check_outside(store, replace(reader, parents={"curated": view.key}))
+
+
+def test_what_networks_of_ones_own_cost_is_unknown(folders: Path) -> None:
+    path = write_new("footage", Path("mine"), Path("held"))
+    (folders / "sd").mkdir()
+    (folders / "sd" / "config.json").write_text("{}")
+
+    def costs() -> set[bool]:
+        graph = plan(load(str(path)))
+        return {counted(node, graph) is None for node in graph.nodes.values() if node.stage == "train_phase"}
+
+    assert costs() == {False}
+    recipe = folders / "footage_recipe.yaml"
+    recipe.write_text(recipe.read_text() + "start: sd\n")
+    assert costs() == {True}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         ("subset.clips.keep", "subset.stills.keep", "unknown setting 'subset.stills.keep'"),
+        ("subset.clips.keep: {motion: {drop_lowest: 0.25}}", "subset.clips: x", "subset.clips: should be an object"),
         ("match: moving", "match: movin", "unknown arm 'movin'; did you mean 'moving'"),
         ("moving:\n    ", "moving:\n    subset.clips.seed: 3\n    ", "subset.clips.seed is set by the spec's `seeds`"),
         ("unfiltered: {}", "unfiltered: {data.clips.subset: x}", "a spec chooses clips by its recipe's `subset"),
@@ -146,5 +213,5 @@ def test_from_videos_to_a_report(tmp_path: Path) -> None:
     recipe = tmp_path / "footage_recipe.yaml"
     recipe.write_text(recipe.read_text().replace('"mine"', '"moved"'))
     again = ablate(tmp_path, *run)
-    assert "its clips were in" in again
+    assert "mine: no such folder" in again
     assert "1 stages to run" in again

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from svd_core.curation.table import SCHEMA
 from svd_core.data.curated import hold_out, view_clips
 from svd_core.data.shards import Sample, write_shard
 from svd_core.data.windows import read_clip_table, read_windows
@@ -28,17 +29,15 @@ def curated(folder: Path, videos: str = "abcd", frames: int = 6) -> Path:
         "source": [source for _, source in names],
         "num_frames": lengths,
         "fps": [8.0] * len(names),
-        "camera_motion": [None] * len(names),
-        "caption_image": [None] * len(names),
+        "motion": [int.from_bytes(name.encode()) / 7 for name, _ in names],
         "caption_video": ["a video"] * len(names),
         "caption": [None, *["merged"] * (len(names) - 1)],
         "shard": ["shards/000000.tar"] * len(names),
         "offset": [offset for offset, _ in places],
         "size": [size for _, size in places],
-        "error": [None] * len(names),
     }
-    text = dict.fromkeys(("camera_motion", "caption_image", "caption", "error"), pl.String)
-    pl.DataFrame(rows, schema_overrides=text).write_parquet(folder / "clips.parquet")
+    missing = {name: [None] * len(names) for name in SCHEMA.keys() - rows.keys()}
+    pl.DataFrame({**rows, **missing}, schema_overrides=SCHEMA).write_parquet(folder / "clips.parquet")
     return folder
 
 
@@ -70,7 +69,7 @@ def test_a_view_says_what_it_lacks(folder: Path, tmp_path: Path) -> None:
     table = pl.read_parquet(folder / "clips.parquet")
     bare = pl.when(pl.col("clip_id") == "b-1").then(pl.lit("")).otherwise("caption_video").alias("caption_video")
     table.with_columns(bare, caption=pl.lit(None, pl.String)).write_parquet(folder / "clips.parquet")
-    with pytest.raises(ValueError, match=r"1 of 8 clips of .* have no caption, first 'b-1'"):
+    with pytest.raises(ValueError, match=r"1 of 8 clips of .* have no caption, the first of them 'b-1'"):
         view(folder, tmp_path / "view", captioned=True)
     made = view(folder, tmp_path / "view")
     shutil.move(folder, tmp_path / "elsewhere")
@@ -102,5 +101,18 @@ def test_what_is_trained_on_is_not_held_out(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"from 4 videos; reference.count is 5, and one clip of a video is taken"):
         held(folder, tmp_path / "held", 5, [])
     trained = view(curated(tmp_path / "other", videos="cxy"), tmp_path / "view")
-    with pytest.raises(ValueError, match=r"1 of 4 clips of .*curated come from videos that are trained on.*'c.mp4'"):
+    with pytest.raises(ValueError, match=r"1 of 4 held-out clips of .*curated come from videos .*'c.mp4'"):
         held(folder, tmp_path / "held", 4, [trained])
+    moved = pl.read_parquet(trained / "clips.parquet").with_columns(source=pl.concat_str(pl.lit("/abs/"), "source"))
+    moved.write_parquet(trained / "clips.parquet")
+    with pytest.raises(ValueError, match=r"1 of 4 held-out clips of .*curated come from videos .*'c.mp4'"):
+        held(folder, tmp_path / "held", 4, [trained])  # the same clip, of a video named otherwise
+
+
+def test_what_is_no_clip_table_is_told(folder: Path, tmp_path: Path) -> None:
+    pl.read_parquet(folder / "clips.parquet").drop("num_frames").write_parquet(folder / "clips.parquet")
+    with pytest.raises(ValueError, match=r"clips.parquet has no column 'num_frames'; `ablate curate` writes all of"):
+        view(folder, tmp_path / "view")
+    (folder / "clips.parquet").write_text("no table")
+    with pytest.raises(ValueError, match=r"clips.parquet: no clip table that can be read"):
+        view(folder, tmp_path / "view")
