@@ -18,9 +18,11 @@ from ablations.cluster import SlurmCluster, check_processes, load_cluster
 from ablations.console import console, tell
 from ablations.errors import AblateError, PlanError, RunError, nearest
 from ablations.launch import Outcome
+from ablations.outside import taken_out
 from ablations.plan import Graph, check_folders, check_weights, plan, source_digest
 from ablations.spec import Spec, load, taken
 from ablations.stage import COMPUTE, compute_words
+from ablations.stages import STAGES
 from ablations.status import LiveView, Row, as_json, duration, standing, summary, table
 
 if TYPE_CHECKING:
@@ -209,8 +211,11 @@ def flat_settings(graph: Graph) -> dict[str, object]:
         if seed != min(s for _, s in graph.runs):
             continue
         for role, key in roles.items():
-            for setting, value in graph.nodes[key].settings.items():
+            node = graph.nodes[key]
+            for setting, value in node.settings.items():
                 flat[f"{arm}/{role}.{setting}"] = value
+            for setting, digest in taken_out(node.settings, STAGES[node.stage].outside)[1].items():
+                flat[f"{arm}/{role}.{setting}, its content"] = digest[:12]
     return flat
 
 

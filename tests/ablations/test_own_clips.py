@@ -19,6 +19,7 @@ from ablations.job import check_outside
 from ablations.new import write_new
 from ablations.outside import folder_digest
 from ablations.plan import plan
+from ablations.run import flat_settings
 from ablations.spec import load
 from svd_core.data.video import write_h264
 from svd_core.tasks.settings import STILLS
@@ -80,11 +81,13 @@ def test_what_is_in_a_folder_counts_and_not_where_it_lies(folders: Path) -> None
     recipe = folders / "footage_recipe.yaml"
     recipe.write_text(recipe.read_text().replace('"mine"', '"moved"'))
     assert plan(load(str(path))).nodes.keys() == before
+    told = flat_settings(plan(load(str(path))))
     (folders / "moved" / "clips.parquet").write_text("scored again")
     folder_digest.cache_clear()
-    after = plan(load(str(path))).nodes.keys()
-    stages = {key.rpartition("-")[0] for key in before & after}
-    assert stages == set()  # what is held out must not be trained on, so it was looked at beside the folder
+    again = plan(load(str(path)))
+    assert not before & again.nodes.keys()  # what is held out must not be trained on, so it was looked at beside it
+    place = "moving/data:clips.folder, its content"
+    assert flat_settings(again)[place] != told[place]
 
 
 def test_all_arms_see_the_same_clips_of_a_folder(folders: Path) -> None:
