@@ -91,14 +91,14 @@ class Poll:
     def _new(self, rater: str) -> Task | None:
         """The next pair for a rater: an attention check now and then, null if the rater has seen all there is."""
         subject, name = self.subject, secrets.token_hex(8)
+        pair = next_pair(subject.samples, len(subject.prompts), self.ledger, rater, self.choose, self.draws)
+        if pair is None:
+            return None
         if subject.checks and self._check_is_due(rater):
             clip = int(self.draws.integers(subject.checks))
             left = bool(self.draws.random() < 0.5)
             sides = (REAL, DAMAGED) if left else (DAMAGED, REAL)
             return Task(name, rater, *sides, subject.prompts[clip], clip, expected=float(left))
-        pair = next_pair(subject.samples, len(subject.prompts), self.ledger, rater, self.choose, self.draws)
-        if pair is None:
-            return None
         made = (subject.samples[pair.left, pair.seed], subject.samples[pair.right, pair.seed])
         return Task(name, rater, pair.left, pair.right, subject.prompts[pair.clip], pair.clip, pair.seed, *made)
 

@@ -41,12 +41,13 @@ def test_pairs_clips_seeds_and_sides_are_balanced(log):
         assert abs(lead) <= 1
 
 
-def test_a_rater_sees_nothing_twice_and_stops_when_all_is_seen(log):
+def test_a_rater_sees_nothing_twice_and_stops_when_all_is_seen(log, monkeypatch):
     poll = Poll(subject(clips=2), log, 1000, "balance")
     shown = {task.task: task for task in answer_all(poll, "one")}.values()
     real = [(frozenset((t.left, t.right)), t.clip, t.seed) for t in shown if t.expected is None]
     assert len(real) == len(set(real)) == 3 * 2 * len(SEEDS)
-    assert poll.current("one") is None
+    monkeypatch.setattr(poll, "_check_is_due", lambda rater: True)
+    assert poll.current("one") is None  # no check either, however often the page is loaded
 
 
 def test_one_pair_in_ten_is_a_check_with_a_known_answer(log):
