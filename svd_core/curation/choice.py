@@ -6,10 +6,9 @@ from pathlib import Path
 import polars as pl
 
 from svd_core.curation.rules import id_hash
-from svd_core.curation.table import SCHEMA
+from svd_core.curation.table import CAPTIONS, SCHEMA
 from svd_core.tasks.settings import CuratedSettings, HeldOutSettings
 
-CAPTIONS = ("caption_image", "caption_video", "caption")
 SAME = ("size", "num_frames", "motion")
 """Columns by which the same clip is known in two tables that name its video by unlike paths."""
 

@@ -20,12 +20,11 @@ from svd_core.curation.annotation import Annotator, methods
 from svd_core.curation.captions import Caption
 from svd_core.curation.duplicates import LENGTH, duplicates
 from svd_core.curation.settings import AnnotationSettings
-from svd_core.curation.table import SCHEMA
+from svd_core.curation.table import CAPTIONS, SCHEMA
 from svd_core.curation.views import View
 
 BATCH = 16
 """Clips whose frames are in memory at once, and that are captioned together."""
-CAPTIONS = ("caption_image", "caption_video", "caption")
 ANNOTATED = ("text_area", "aesthetics", "alignment", *CAPTIONS, "duplicate_of")
 """Columns of the clip table that come from kept frames."""
 SCORES_SCHEMA: dict[str, Any] = {

@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+CAPTIONS = ("caption_image", "caption_video", "caption")
+"""Of the middle frame, of the clip, and of both merged."""
 SCORES = ("motion", "text_area", "aesthetics", "alignment")
 AXES = (*SCORES, "num_frames", "fps", "width", "height")
 """Columns that a predicate can bound."""

@@ -26,7 +26,7 @@ from svd_core.curation.clips import CuratedVideo, Row, curate_video, rejected, v
 from svd_core.curation.listing import Listed, SourceError, stamp
 from svd_core.curation.motion import motion
 from svd_core.curation.settings import AnnotationSettings, VideoCurationSettings
-from svd_core.curation.table import SCHEMA, TRANSITIONS, write_table
+from svd_core.curation.table import CAPTIONS, SCHEMA, TRANSITIONS, write_table
 from svd_core.data.processes import Crew, ProcessDied
 from svd_core.data.shards import add_member
 from svd_core.encoders import weights
@@ -36,7 +36,7 @@ VERSION = 2
 VIDEOS_PER_UNIT = 16
 ATTEMPTS = 2
 """A video whose process dies this often is rejected; once may be somebody else's doing."""
-UNIT_SCHEMA = {name: kind for name, kind in SCHEMA.items() if name not in scores.ANNOTATED or name in scores.CAPTIONS}
+UNIT_SCHEMA = {name: kind for name, kind in SCHEMA.items() if name not in scores.ANNOTATED or name in CAPTIONS}
 FILES = re.compile(r"\d+-[0-9a-f]+\.(tar|json|(clips|frames|scores|transitions)\.parquet)")
 
 
@@ -153,7 +153,7 @@ def merge(
     made: list[Unit], settings: VideoCurationSettings, annotations: AnnotationSettings, out: Path
 ) -> pl.DataFrame:
     """Write `clips.parquet` and `transitions.parquet` from the units' tables; drop the files of former units."""
-    table = pl.concat([pl.read_parquet(unit.clips) for unit in made]).drop(scores.CAPTIONS)
+    table = pl.concat([pl.read_parquet(unit.clips) for unit in made]).drop(CAPTIONS)
     annotated = scores.finish(pl.concat([pl.read_parquet(unit.scores) for unit in made]), annotations)
     rows = table.join(annotated, on="clip_id", how="left").sort("clip_id").select(SCHEMA.keys())
     with _scratch(made[0]) as scratch:

@@ -7,8 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from svd_core.curation.choice import choose_clips, choose_held_out
-from svd_core.curation.table import write_table
-from svd_core.data.latents import CAPTIONS
+from svd_core.curation.table import CAPTIONS, write_table
 from svd_core.data.rendered import Rendered, write_clips
 from svd_core.data.windows import ELSEWHERE, read_windows, resized, to_pixels, to_unit_range
 from svd_core.tasks.settings import CuratedSettings, HeldOutSettings

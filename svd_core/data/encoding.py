@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from svd_core.data.latents import CAPTIONS
+from svd_core.curation.table import CAPTIONS
 from svd_core.data.record_writing import Numbers, write_records
 from svd_core.data.records import Record
 from svd_core.data.windows import read_clip_table, read_windows, resized, to_unit_range

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
+from svd_core.curation.table import CAPTIONS
 from svd_core.data.windows import read_clip_table, read_windows, to_unit_range
 from svd_core.encoders.text import BagOfWords
 from svd_core.models.autoencoder import PatchAutoencoder
 from svd_core.progress import Progress, silent
 from svd_core.settings import EncodeSettings
 
-CAPTIONS = ("caption_image", "caption_video", "caption")
 CAPTION_SHARES = (0.5, 0.25, 0.25)
 """How often training reads the image, video and merged caption of a clip (paper, section 3)."""
 

@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from svd_core.curation.listing import SourceError
-from svd_core.curation.scores import ANNOTATED, CAPTIONS
+from svd_core.curation.scores import ANNOTATED
 from svd_core.curation.settings import AnnotationSettings, VideoCurationSettings
+from svd_core.curation.table import CAPTIONS
 from svd_core.curation.videos import curate_videos, score_again
 
 SCORED = [name for name in ANNOTATED if name not in CAPTIONS]
