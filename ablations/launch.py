@@ -13,7 +13,8 @@ from ablations.artifacts import Store, read_json
 from ablations.cluster import LocalCluster
 from ablations.job import make, outdated, run_stages, write_node
 from ablations.plan import Graph
-from ablations.stage import COMPUTE, compute_words
+from ablations.stage import COMPUTE, Trained, compute_words
+from svd_core.tasks.settings import ComputeSettings
 
 TIMEOUT_MIN = 60 * 24 * 365  # submitit's local executor wants a limit; the laptop has none
 POLL_S = 0.1
@@ -56,8 +57,16 @@ def sweep(graph: Graph, store: Store, outcome: Outcome) -> None:
             outcome.reused.append(key)
 
 
-def run_here(graph: Graph, store: Store, outcome: Outcome, watch: Callable[[], None]) -> None:
-    """Make every missing stage in this process, one after another: for the smoke scale."""
+def run_here(
+    graph: Graph,
+    store: Store,
+    outcome: Outcome,
+    watch: Callable[[], None],
+    compute: Mapping[Trained, ComputeSettings] | None = None,
+) -> None:
+    """Make every missing stage in this process, one after another, as a cluster file's `compute` says: for the smoke
+    scale.
+    """
     for key in ordered(graph):
         node = graph.nodes[key]
         if store.has(key):
@@ -67,7 +76,8 @@ def run_here(graph: Graph, store: Store, outcome: Outcome, watch: Callable[[], N
             continue
         write_node(store, node)
         try:
-            make(store, key)
+            with environment(**{COMPUTE: compute_words(compute or {})}):
+                make(store, key)
             outcome.made.append(key)
         except Exception:  # one stage's failure stops only what depends on it
             outcome.failed[key] = (reason(store, key), "printed above")

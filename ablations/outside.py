@@ -20,16 +20,17 @@ LARGE = 2**26
 """Bytes from which on a digest is written down: hashing gigabytes takes seconds of every command."""
 
 
-def rooted(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Settings with the folders that these dotted names may hold by their whole path: jobs may start elsewhere."""
-    values = copy.deepcopy(dict(settings))
-    for holder, leaf, _ in folders(values, names):
+def rooted(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """These settings, with the folders that dotted names may hold by their whole path: jobs may start elsewhere."""
+    for holder, leaf, _ in folders(settings, names):
         holder[leaf] = str(Path(holder[leaf]).absolute())
-    return values
+    return settings
 
 
-def taken_out(settings: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+def taken_out(settings: Mapping[str, Any], names: Sequence[str]) -> tuple[Mapping[str, Any], dict[str, str]]:
     """Settings without these folders, and the digest of each folder by its name."""
+    if not names:  # most stages, and a plan has thousands
+        return settings, {}
     inside = copy.deepcopy(dict(settings))
     return inside, {name: folder_digest(holder.pop(leaf)) for holder, leaf, name in folders(inside, names)}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablations.errors import PlanError
 from ablations.outside import rooted, taken_out
@@ -19,10 +19,12 @@ from ablations.stages import STAGES, experiment
 from ablations.task_recipe import Need, TaskRecipe, needs_of
 from ablations.task_stages import task_experiment
 from bench.settings import required_weights
-from svd_core.curation.choice import choose_clips, choose_held_out
 from svd_core.encoders import weights
 from svd_core.settings import Settings
 from svd_core.tasks.settings import CuratedSettings, HeldOutSettings
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SCHEME = 1
 """Version of the fingerprint itself; raising it makes every artifact anew."""
@@ -146,15 +148,16 @@ def check_weights(graph: Graph) -> None:
 
 def check_folders(graph: Graph) -> None:
     """Refuse folders of the user's without the clips that are asked for, and what is held out of what is trained on."""
-    for node in graph.nodes.values():
-        if node.stage not in ("curated", "held_out"):
-            continue
+    from svd_core.curation.choice import choose_clips, choose_held_out
+
+    views: dict[str, pl.DataFrame] = {}
+    for node in graph.nodes.values():  # parents first
         try:
             if node.stage == "curated":
-                choose_clips(CuratedSettings.model_validate(node.settings))
-            else:
-                trained = (CuratedSettings.model_validate(graph.nodes[key].settings) for key in node.parents.values())
-                choose_held_out(HeldOutSettings.model_validate(node.settings), [choose_clips(each) for each in trained])
+                views[node.key] = choose_clips(CuratedSettings.model_validate(node.settings))
+            if node.stage == "held_out":
+                trained = [views[key] for key in node.parents.values()]
+                choose_held_out(HeldOutSettings.model_validate(node.settings), trained)
         except ValueError as error:
             raise PlanError(str(error)) from error
 

@@ -21,7 +21,6 @@ from ablations.launch import Outcome
 from ablations.outside import taken_out
 from ablations.plan import Graph, check_folders, check_weights, plan, source_digest
 from ablations.spec import Spec, load, taken
-from ablations.stage import COMPUTE, compute_words
 from ablations.stages import STAGES
 from ablations.status import LiveView, Row, as_json, duration, standing, summary, table
 
@@ -66,8 +65,7 @@ def run_spec(name: str, scale: str, cluster_name: str, out: Path | None, wait: b
     cores = 1 if spec.in_process else cluster.cores
     with LiveView(graph, store, spec.core_seconds, cores, console) as view:
         if spec.in_process:
-            with launch.environment(**{COMPUTE: compute_words(cluster.compute)}):
-                launch.run_here(graph, store, outcome, view)
+            launch.run_here(graph, store, outcome, view, cluster.compute)
         else:
             launch.LocalLaunch(graph, store, cluster, spec.core_seconds, outcome).run(view)
         view.finish()

@@ -23,7 +23,6 @@ from ablations.search.study import Study, load
 from ablations.search.winner import WINNER, winner, write_final_spec
 from ablations.slurm.commands import make_on_cluster
 from ablations.slurm.launch import Names
-from ablations.stage import COMPUTE, compute_words
 from ablations.status import LiveView
 
 CHEAP = ("subset", "score_subset")
@@ -66,9 +65,7 @@ def maker(study: Study, store: Store, cluster: LocalCluster | SlurmCluster, name
         missing = [node.stage for key, node in graph.nodes.items() if not store.has(key)]
         in_process = study.in_process and isinstance(cluster, LocalCluster)
         if in_process or all(stage in CHEAP for stage in missing):
-            compute = {} if isinstance(cluster, SlurmCluster) else cluster.compute
-            with launch.environment(**{COMPUTE: compute_words(compute)}):
-                launch.run_here(graph, store, outcome, lambda: None)
+            launch.run_here(graph, store, outcome, lambda: None, cluster.compute)
         elif isinstance(cluster, SlurmCluster):
             costs = estimate(study.core_seconds, study.recipe(study.file.incumbent, "incumbent"), graph, store, cluster)
             outcome = make_on_cluster(graph, store, cluster, names, costs)

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from svd_core.curation.rules import id_hash
-from svd_core.curation.table import CAPTIONS, SCHEMA
+from svd_core.curation.table import SCHEMA, check_captioned, with_windows
 from svd_core.tasks.settings import CuratedSettings, HeldOutSettings
 
 SAME = ("size", "num_frames", "motion")
@@ -18,12 +18,8 @@ def choose_clips(settings: CuratedSettings) -> pl.DataFrame:
     any caption.
     """
     clips = _long_enough(Path(settings.folder), settings.frames)
-    bare = clips.filter(pl.all_horizontal(pl.col(name).fill_null("") == "" for name in CAPTIONS))["clip_id"]
-    if settings.captioned and len(bare):
-        raise ValueError(
-            f"{len(bare)} of {len(clips)} clips of {settings.folder} have no caption, the first of them {bare[0]!r}: "
-            "text can be learnt from captioned clips only; `ablate curate` takes captions from files or a captioner"
-        )
+    if settings.captioned:
+        check_captioned(clips, Path(settings.folder))
     return clips
 
 
@@ -59,7 +55,7 @@ def _long_enough(folder: Path, frames: int) -> pl.DataFrame:
         raise ValueError(f"{path}: no clip table that can be read ({error}); `ablate curate` writes one") from error
     if missing := [name for name in SCHEMA if name not in clips.columns]:
         raise ValueError(f"{path} has no column {missing[0]!r}; `ablate curate` writes all of them")
-    clips = clips.filter(pl.col("error").is_null() & pl.col("shard").is_not_null())
+    clips = with_windows(clips)
     kept = clips.filter(pl.col("num_frames") >= frames)
     if kept.is_empty():
         raise ValueError(f"none of {len(clips)} clips of {folder} has the {frames} frames that are asked for")

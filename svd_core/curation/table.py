@@ -1,7 +1,7 @@
 """The clip table: one row a clip, and one row for every source that was rejected, with its reason."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,26 @@ def write_table(table: pl.DataFrame, path: Path, *, scratch: Path, methods: dict
 def read_clips(path: Path) -> pl.DataFrame:
     """Rows of `clips.parquet` that are clips (rejected sources left out). Raises FileNotFoundError."""
     return pl.read_parquet(path).filter(pl.col("error").is_null())
+
+
+def with_windows(clips: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a clip table that have a training window; rejected sources do not."""
+    return clips.filter(pl.col("error").is_null() & pl.col("shard").is_not_null())
+
+
+def check_captioned(clips: pl.DataFrame, folder: Path) -> None:
+    """Raise ValueError naming the first of a folder's clips that has no caption at all."""
+    bare = clips.filter(pl.all_horizontal(pl.col(column).fill_null("") == "" for column in CAPTIONS))["clip_id"]
+    if len(bare):
+        raise ValueError(
+            f"{len(bare)} of {len(clips)} clips of {folder} have no caption, the first of them {bare[0]!r}: text can "
+            "be learnt from captioned clips only; `ablate curate` takes them from files or a captioner"
+        )
+
+
+def any_caption(clip: Mapping[str, Any]) -> str:
+    """The merged caption of a clip or, where it lacks that, another one of its."""
+    return next((str(clip[column]) for column in reversed(CAPTIONS) if clip[column]), "")
 
 
 def in_memory(table: pl.DataFrame) -> Batches:

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from svd_core.curation.choice import choose_clips, choose_held_out
-from svd_core.curation.table import CAPTIONS, write_table
+from svd_core.curation.table import any_caption, write_table
 from svd_core.data.rendered import Rendered, write_clips
 from svd_core.data.windows import ELSEWHERE, read_windows, resized, to_pixels, to_unit_range
 from svd_core.tasks.settings import CuratedSettings, HeldOutSettings
@@ -31,6 +31,5 @@ def hold_out(settings: HeldOutSettings, trained: Sequence[Path], out: Path) -> N
     kept = {}
     for row, (window,) in zip(clips.iter_rows(named=True), windows, strict=True):
         pixels = to_pixels(resized(to_unit_range(window), size)).permute(0, 2, 3, 1).numpy()
-        caption = next((row[name] for name in reversed(CAPTIONS) if row[name]), "")
-        kept[row["clip_id"]] = Rendered(pixels, caption, row["fps"], row["camera_motion"])
+        kept[row["clip_id"]] = Rendered(pixels, any_caption(row), row["fps"], row["camera_motion"])
     write_clips(kept, out)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from svd_core.curation.table import CAPTIONS
+from svd_core.curation.table import CAPTIONS, any_caption
 from svd_core.data.record_writing import Numbers, write_records
 from svd_core.data.records import Record
 from svd_core.data.windows import read_clip_table, read_windows, resized, to_unit_range
@@ -127,21 +127,9 @@ def _check_captions(conditioners: Conditioners, table: pl.DataFrame) -> None:
             raise PromptTooLong(f"clip {table['clip_id'][number]!r}: {error}") from error
 
 
-def check_captioned(clips: Path, clip_ids: pl.Series | None) -> None:
-    """Raise ValueError naming the first clip of a folder, or of `clip_ids` in it, that has no caption at all."""
-    table = read_clip_table(clips, clip_ids)
-    bare = table.filter(pl.all_horizontal(pl.col(column).fill_null("") == "" for column in CAPTIONS))["clip_id"]
-    if len(bare):
-        raise ValueError(
-            f"{len(bare)} of {len(table)} clips of {clips} have no caption, the first of them {bare[0]!r}: text can be "
-            "learnt from captioned clips only; `ablate curate` takes them from files or a captioner"
-        )
-
-
 def _captions(conditioners: Conditioners, row: dict[str, object]) -> torch.Tensor:
     """Of all three captions; one that a clip lacks is another one of its, the merged one first."""
-    given = [row[column] for column in reversed(CAPTIONS) if row[column]]
-    return conditioners.encode_text([str(row[column] or (given[0] if given else "")) for column in CAPTIONS])
+    return conditioners.encode_text([str(row[column] or any_caption(row)) for column in CAPTIONS])
 
 
 def _check_size(resolution: tuple[int, int], factor: int) -> None:

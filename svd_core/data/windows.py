@@ -8,12 +8,13 @@ import polars as pl
 import torch
 import torch.nn.functional as F
 
+from svd_core.curation.table import with_windows
 from svd_core.data.shards import read_window
 
 
 def read_clip_table(curated: Path, clip_ids: pl.Series | None = None) -> pl.DataFrame:
     """Rows of `clips.parquet` that have a training window (rejected sources do not), or those of `clip_ids` alone."""
-    clips = pl.read_parquet(curated / "clips.parquet").filter(pl.col("error").is_null() & pl.col("shard").is_not_null())
+    clips = with_windows(pl.read_parquet(curated / "clips.parquet"))
     if clips.is_empty():
         raise ValueError(f"{curated / 'clips.parquet'}: no clip has a training window; nothing to train on")
     return clips if clip_ids is None else clips.filter(pl.col("clip_id").is_in(clip_ids.implode()))

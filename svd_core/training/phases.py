@@ -15,8 +15,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from svd_core.data.encoding import check_captioned, make_records, read_subset_ids
+from svd_core.curation.table import check_captioned
+from svd_core.data.encoding import make_records, read_subset_ids
 from svd_core.data.rendered import render_clips
+from svd_core.data.windows import read_clip_table
 from svd_core.device import flags_restored
 from svd_core.encoders.conditioners import make_conditioners
 from svd_core.models.video_autoencoder import make_autoencoder
@@ -104,7 +106,7 @@ def _encode(recipe: TrainingRecipe, phase: Phase, out: Path, execution: Executio
     with execution.together():
         chosen = read_subset_ids(recipe.data[phase.data].subset)
         if phase.task in TOLD:
-            check_captioned(clips, chosen)
+            check_captioned(read_clip_table(clips, chosen), clips)
         half.mkdir(parents=True, exist_ok=True)
     with flags_restored():
         progress = tell(f"encode {phase.data} for {phase.name}")

@@ -2,7 +2,16 @@ import pytest
 from pydantic import ValidationError
 
 from bench.features import ENCODERS
-from bench.settings import METRICS, ScoreSettings, check_metric, reference_encoders, required_weights
+from bench.settings import (
+    I3D_FRAMES,
+    METRICS,
+    ScoreSettings,
+    check_frames,
+    check_metric,
+    reference_encoders,
+    required_weights,
+)
+from svd_core.encoders.i3d import MIN_FRAMES
 from svd_core.encoders.weights_table import TABLE
 
 
@@ -11,6 +20,14 @@ def test_misspelt_metric_names_the_nearest():
         check_metric("fd_vgg")
     with pytest.raises(ValidationError, match=r"'accuracy'; there are fvd, .*fd_vgg16"):
         ScoreSettings(metrics=("accuracy",))
+
+
+def test_clips_are_as_long_as_i3d_needs():
+    assert I3D_FRAMES == MIN_FRAMES
+    check_frames(("fvd",), MIN_FRAMES)
+    check_frames(("fd_vgg16",), 1)
+    with pytest.raises(ValueError, match="metric 'kvd' needs clips of 9 frames or more; these have 8"):
+        check_frames(("fd_vgg16", "kvd"), MIN_FRAMES - 1)
 
 
 def test_a_metric_named_twice_is_refused():
