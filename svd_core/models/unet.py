@@ -7,7 +7,8 @@ What differs from the stock class, each equal up to rounding:
 - cross-attention to a single token, whose weight is always 1, is that token's value: no queries, keys or softmax;
 - cross-attention to more folds all queries that read the same text into one sequence, so that keys and values are
   computed once a clip and not once a frame (spatial) or pixel (temporal);
-- the embedding of frame positions is computed once a clip length and not once a frame of the batch.
+- the embedding of frame positions is computed once a clip length and not once a frame of the batch;
+- on a GPU in half precision, attention over frames and gated units are kernels of our own (`kernels.py`).
 """
 
 import inspect
@@ -18,11 +19,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers import UNetSpatioTemporalConditionModel
+from diffusers.models.activations import GEGLU
 from diffusers.models.attention_processor import Attention
-from diffusers.models.resnet import SpatioTemporalResBlock, TemporalResnetBlock
+from diffusers.models.resnet import ResnetBlock2D, SpatioTemporalResBlock, TemporalResnetBlock
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
+from diffusers.models.upsampling import Upsample2D
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+if torch.cuda.is_available():
+    from svd_core.models.kernels import gated_linear, is_short, short_attention
 
 
 class SpatioTemporalUNet(UNetSpatioTemporalConditionModel):
@@ -70,6 +76,19 @@ def _signature() -> inspect.Signature:
 SpatioTemporalUNet.__init__.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
+class SpatialResBlock(ResnetBlock2D):
+    """The residual block of single frames. Their layout in memory stays as it is, unlike with the stock class."""
+
+    def forward(self, x: torch.Tensor, temb: torch.Tensor) -> torch.Tensor:
+        """Takes and returns (B * T, C, H, W); temb is (B * T, D)."""
+        if not by_pixel(x):
+            return super().forward(x, temb)  # type: ignore[no-any-return]
+        hidden = self.conv1(F.silu(self.norm1(x))) + self.time_emb_proj(F.silu(temb))[:, :, None, None]
+        hidden = self.conv2(self.dropout(F.silu(self.norm2(hidden))))
+        through: torch.Tensor = hidden + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        return through
+
+
 class TemporalResBlock(TemporalResnetBlock):
     """The residual branch over frames."""
 
@@ -88,9 +107,7 @@ class ResBlock(SpatioTemporalResBlock):
     ) -> torch.Tensor:
         spatial = self.spatial_res_block(hidden_states, temb)
         frames = spatial.unflatten(0, image_only_indicator.shape)
-        by_pixel = spatial.is_cuda and spatial.is_contiguous(memory_format=torch.channels_last)
-        by_pixel = by_pixel and not spatial.is_contiguous()  # on a CPU another layout rounds otherwise
-        layout = torch.channels_last if by_pixel else torch.contiguous_format
+        layout = torch.channels_last if by_pixel(spatial) else torch.contiguous_format
         branch = self.temporal_res_block(frames.flatten(3).transpose(1, 2).contiguous(memory_format=layout), temb)
         blend = (1 - torch.sigmoid(self.time_mixer.mix_factor)).to(frames.dtype)
         return torch.addcmul(frames, branch.transpose(1, 2).unflatten(3, frames.shape[3:]), blend).flatten(0, 1)
@@ -134,6 +151,23 @@ def _blended(
     return torch.lerp(mixed, tokens, blend.to(mixed.dtype))
 
 
+class Upsample(Upsample2D):
+    """Each pixel four times, then a convolution. The stock class takes large batches out of their layout in memory."""
+
+    def forward(self, x: torch.Tensor, output_size: tuple[int, int] | None = None) -> torch.Tensor:
+        height, width = (2 * side for side in x.shape[2:])
+        if not by_pixel(x) or (output_size and tuple(output_size) != (height, width)):
+            return super().forward(x, output_size)  # type: ignore[no-any-return]
+        pixels = x.permute(0, 2, 3, 1)[:, :, None, :, None].expand(-1, -1, 2, -1, 2, -1)
+        told: torch.Tensor = self.conv(pixels.reshape(len(x), height, width, -1).permute(0, 3, 1, 2))
+        return told
+
+
+def by_pixel(x: torch.Tensor) -> bool:
+    """Whether x (N, C, H, W) lies channels last, on a GPU: on a CPU another layout rounds otherwise."""
+    return x.is_cuda and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
 class FoldedAttention:
     """Attention where consecutive rows of the queries may share one row of the context.
 
@@ -154,13 +188,48 @@ class FoldedAttention:
             length = hidden_states.shape[0] // len(context) * hidden_states.shape[1]
             return told.expand(-1, length, -1).reshape(hidden_states.shape)
         folded = hidden_states.reshape(len(context), -1, hidden_states.shape[-1])
-        query, key, value = (
-            each.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for each in (attn.to_q(folded), attn.to_k(context), attn.to_v(context))
-        )
-        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        query, key, value = attn.to_q(folded), attn.to_k(context), attn.to_v(context)
+        if query.is_cuda and encoder_hidden_states is None and is_short(query, attn.heads):
+            attended = short_attention(query, key, value, attn.heads)
+        else:
+            query, key, value = (each.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for each in (query, key, value))
+            attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         projected: torch.Tensor = attn.to_out[0](attended)
         return projected.reshape(hidden_states.shape)
+
+
+class GatedUnit(GEGLU):
+    """value * gelu(gate) of a linear layer's halves."""
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        if not (hidden_states.is_cuda and torch.is_autocast_enabled("cuda")):
+            return super().forward(hidden_states)  # type: ignore[no-any-return]
+        given = hidden_states.flatten(0, -2), self.proj.weight, self.proj.bias
+        gated, _ = gated_linear(*(each.to(torch.get_autocast_dtype("cuda")) for each in given))
+        told: torch.Tensor = gated.unflatten(0, hidden_states.shape[:-1])
+        return told
+
+
+class GroupNorm(nn.GroupNorm):
+    """On a GPU in half precision, what a compiler makes two passes of over the values, and two backwards."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        compiled = x.is_cuda and torch.is_autocast_enabled("cuda") and torch.compiler.is_compiling()
+        return by_sums(self, x) if compiled else super().forward(x)
+
+
+def by_sums(norm: nn.GroupNorm, x: torch.Tensor) -> torch.Tensor:
+    """`norm` of x (N, C, H, W) in float32, by sums over pixels of values and squares: all else is once a channel."""
+    wide, pixels = x.float(), x.shape[2] * x.shape[3]
+    mean, square = (
+        each.sum((2, 3)).unflatten(1, (norm.num_groups, -1)).mean(2, keepdim=True) / pixels
+        for each in (wide, wide * wide)
+    )
+    scale = torch.rsqrt((square - mean * mean).clamp_min(0) + norm.eps)
+    weight, bias = (each.unflatten(0, (norm.num_groups, -1)) for each in (norm.weight, norm.bias))
+    shift = (bias - mean * scale * weight).flatten(1)
+    normed: torch.Tensor = wide * (scale * weight).flatten(1)[..., None, None] + shift[..., None, None]
+    return normed
 
 
 def over_frames(conv: nn.Conv3d, x: torch.Tensor) -> torch.Tensor:
@@ -169,7 +238,11 @@ def over_frames(conv: nn.Conv3d, x: torch.Tensor) -> torch.Tensor:
 
 
 FASTER: dict[type, type] = {
+    ResnetBlock2D: SpatialResBlock,
     TemporalResnetBlock: TemporalResBlock,
     SpatioTemporalResBlock: ResBlock,
     TransformerSpatioTemporalModel: Transformer,
+    GEGLU: GatedUnit,
+    nn.GroupNorm: GroupNorm,
+    Upsample2D: Upsample,
 }

@@ -1,0 +1,114 @@
+"""What holds on a GPU; skipped where there is none."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import UNetSpatioTemporalConditionModel
+
+from svd_core.device import flags_restored, repeatable_device
+from svd_core.models.unet import SpatioTemporalUNet
+from svd_core.settings import ImagePretrainingSettings, NetworkSettings, VideoPretrainingSettings
+from svd_core.training import loop, stages
+from svd_core.training.execution import Execution, compile_blocks
+from svd_core.training.stages import pretrain_images, pretrain_videos
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.timeout(600),
+]
+SMALL = NetworkSettings(block_out_channels=(32, 64), attention_levels=(True, True), num_attention_heads=(2, 4))
+WIDTHS: dict[str, Any] = {
+    "block_out_channels": (64, 128),
+    "down_block_types": ("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+    "up_block_types": ("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+    "num_attention_heads": (2, 4),
+    "cross_attention_dim": 16,
+}
+
+
+class Interruption(Exception):
+    """Stands for a killed process."""
+
+
+@pytest.fixture(autouse=True)
+def _flags() -> Iterator[None]:
+    with flags_restored():
+        yield
+
+
+@pytest.fixture(scope="module")
+def attentive(latents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Stage I artifact of a network with attention."""
+    out = tmp_path_factory.mktemp("attentive")
+    pretrain_images(ImagePretrainingSettings(samples=8, batch_size=4, warmup_samples=0, network=SMALL), latents, out)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("precision", "how"),
+    [
+        ("float32", {}),
+        ("bfloat16", {}),
+        ("bfloat16", {"checkpointing": True, "micro_batch": 1}),
+        ("bfloat16", {"compiled": True}),
+    ],
+)
+def test_two_runs_agree_to_the_bit_and_an_interrupted_one_too(
+    precision: Any,
+    how: dict[str, Any],
+    video_settings: VideoPretrainingSettings,
+    subset: Path,
+    latents: Path,
+    attentive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = video_settings.model_copy(update={"precision": precision, "samples": 20})
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+    draw_batch, device = stages.draw_batch, repeatable_device()
+
+    def train(out: Path, stops: int | None) -> bytes:
+        def draw(*args: Any) -> object:
+            if args[-1].start == stops:
+                raise Interruption
+            return draw_batch(*args)
+
+        out.mkdir(exist_ok=True)
+        monkeypatch.setattr(stages, "draw_batch", draw)
+        pretrain_videos(settings, subset, latents, attentive, out, execution=Execution(device=device, **how))
+        return (out / "ema.safetensors").read_bytes()
+
+    undisturbed = train(tmp_path / "first", None)
+    assert train(tmp_path / "second", None) == undisturbed
+    with pytest.raises(Interruption):
+        train(tmp_path / "interrupted", 14)
+    assert train(tmp_path / "interrupted", None) == undisturbed
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_in_half_precision_the_network_is_as_near_as_the_stock_class(compiled: bool) -> None:
+    """Both beside the stock class in float32; the sums that a kernel takes otherwise may not cost accuracy."""
+    torch.manual_seed(0)
+    exact, stock = (UNetSpatioTemporalConditionModel(**WIDTHS).cuda() for _ in range(2))
+    ours = SpatioTemporalUNet(**WIDTHS).cuda()
+    for network in (stock, ours):
+        network.load_state_dict(exact.state_dict())
+    if compiled:
+        compile_blocks(ours)
+    shapes = ((2, 14, 8, 16, 16), (2,), (2, 3, 16), (2, 3))
+    inputs = [torch.randn(shape, device="cuda") for shape in shapes]
+
+    def found(network: Any, half: bool) -> torch.Tensor:
+        with torch.autocast("cuda", torch.bfloat16, enabled=half):
+            sample = network(*inputs).sample.float()
+        sample.square().mean().backward()
+        gradients = [parameter.grad.flatten() for parameter in network.parameters()]
+        return torch.cat([sample.detach().flatten(), torch.cat(gradients) / torch.cat(gradients).norm()])
+
+    truth = found(exact, False)
+    errors = [(found(network, True) - truth).norm().item() for network in (stock, ours)]
+    assert errors[1] < 1.2 * errors[0]
