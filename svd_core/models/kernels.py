@@ -28,10 +28,11 @@ def is_short(query: torch.Tensor, heads: int) -> bool:
 
 @triton_op("svd_core::short_attention", mutates_args=())
 def short_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:
-    """softmax(query key^T / sqrt(C / heads)) value, head by head; (N, T, C) each, contiguous."""
-    attended = torch.empty_like(query)
+    """softmax(query key^T / sqrt(C / heads)) value, head by head; (N, T, C) each."""
+    given = query.contiguous(), key.contiguous(), value.contiguous()
+    attended = torch.empty_like(given[0])
     grid, sizes = _sequences(query, heads)
-    wrap_triton(_attend)[grid](query, key, value, attended, *query.shape[1:], **sizes)
+    wrap_triton(_attend)[grid](*given, attended, *query.shape[1:], **sizes)
     return attended
 
 
@@ -39,9 +40,10 @@ def short_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
 def _attention_gradients(
     gradient: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    gradients = torch.empty_like(query), torch.empty_like(query), torch.empty_like(query)
+    given = gradient.contiguous(), query.contiguous(), key.contiguous(), value.contiguous()
+    gradients = torch.empty_like(given[1]), torch.empty_like(given[2]), torch.empty_like(given[3])
     grid, sizes = _sequences(query, heads)
-    wrap_triton(_attend_backward)[grid](gradient, query, key, value, *gradients, *query.shape[1:], **sizes)
+    wrap_triton(_attend_backward)[grid](*given, *gradients, *query.shape[1:], **sizes)
     return gradients
 
 
@@ -57,7 +59,7 @@ def _keep_attention(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> 
 
 
 def _differentiate_attention(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    return *_attention_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.heads), None
+    return *_attention_gradients(gradient, *ctx.saved_tensors, ctx.heads), None
 
 
 short_attention.register_autograd(_differentiate_attention, setup_context=_keep_attention)
@@ -106,10 +108,15 @@ def _keep_gate(ctx: Any, inputs: tuple[torch.Tensor, ...], output: tuple[torch.T
     ctx.save_for_backward(inputs[0], inputs[1], output[1])
 
 
-def _differentiate_gate(ctx: Any, gradient: torch.Tensor, unused: None) -> tuple[torch.Tensor, ...]:
+def _differentiate_gate(ctx: Any, gradient: torch.Tensor, unused: None) -> tuple[torch.Tensor | None, ...]:
     x, weight, projected = ctx.saved_tensors
     gradients, sums = _gate_gradients(gradient.contiguous(), projected)
-    return gradients @ weight, gradients.t() @ x, sums.to(weight.dtype)
+    of_x, of_weight, of_bias = ctx.needs_input_grad  # LoRA leaves the weights as they are
+    return (
+        gradients @ weight if of_x else None,
+        gradients.t() @ x if of_weight else None,
+        sums.to(weight.dtype) if of_bias else None,
+    )
 
 
 gated_linear.register_autograd(_differentiate_gate, setup_context=_keep_gate)

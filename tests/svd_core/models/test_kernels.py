@@ -56,6 +56,15 @@ def test_attention_over_frames(frames: int, heads: int, dimension: int) -> None:
     assert_same(found, expected)
 
 
+def test_attention_reads_tensors_as_they_lie() -> None:
+    torch.manual_seed(0)
+    inputs, direction = tuple(drawn(5, 14, 32) for _ in range(3)), drawn(5, 14, 32).detach()
+    turned = tuple(each.detach().mT.contiguous().mT.requires_grad_() for each in inputs)
+    plain = with_gradients(lambda *values: short_attention(*values, 2), inputs, direction)
+    for value, other in zip(plain, with_gradients(lambda *v: short_attention(*v, 2), turned, direction), strict=True):
+        assert torch.equal(value, other)
+
+
 def test_other_sequences_are_left_to_pytorch() -> None:
     assert not is_short(drawn(2, 33, 64), 1)
     assert not is_short(drawn(2, 14, 80), 2)
@@ -73,6 +82,14 @@ def test_gated_units(rows: int, width: int) -> None:
 
     found = with_gradients(lambda *values: gated_linear(*values)[0], inputs, direction)
     assert_same(found, with_gradients(exact, exactly(inputs), direction))
+
+
+def test_frozen_weights_cost_no_product() -> None:
+    x, weight, bias = drawn(10, 24), drawn(40, 24).detach(), drawn(40).detach()
+    with FlopCounterMode(display=False) as counter:
+        gated_linear(x, weight, bias)[0].sum().backward()
+    assert counter.get_total_flops() == 2 * (2 * 10 * 24 * 40), "there and back"
+    assert x.grad is not None
 
 
 def test_their_work_is_counted_as_that_of_pytorchs_own() -> None:
