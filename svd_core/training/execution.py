@@ -33,6 +33,9 @@ DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": to
 PATIENCE = timedelta(hours=12)
 """How long processes wait for another, such as the first, which alone renders clips and makes the frozen networks."""
 
+STEP_PATIENCE = timedelta(minutes=30)
+"""The same while steps are taken, where the longest wait is for a checkpoint's disk: one that died costs no more."""
+
 Objective = Callable[[nn.Module, Batch], torch.Tensor]
 """Losses (B,) of a batch under the network, which is called as it is passed: a wrapped one synchronises gradients."""
 
@@ -133,6 +136,18 @@ class Execution:
         """Until every process is here."""
         if self.world > 1:
             dist.barrier()
+
+    @contextlib.contextmanager
+    def in_step(self) -> Iterator[None]:
+        """Within, all processes do the same at the same time, and one that does not come is given up sooner."""
+        if self.world == 1:
+            yield
+            return
+        dist.set_timeout(STEP_PATIENCE)
+        try:
+            yield
+        finally:
+            dist.set_timeout(PATIENCE)
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:

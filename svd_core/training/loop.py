@@ -85,7 +85,7 @@ def train(
     if watch is not None:
         watch.begin(state)
     due_at = time.monotonic() + interval
-    with Behind() as averaging, Behind() as placing:
+    with execution.in_step(), Behind() as averaging, Behind() as placing:
         while state.samples < settings.samples and not interruption.requested():
             want = time.monotonic() >= due_at
             due = _step(settings, state, objective, batch_at, execution, due=want, before_change=averaging.wait)

@@ -185,3 +185,13 @@ def test_memory_falls_with_micro_batches_and_recomputed_activations() -> None:
     whole = saved_bytes(False, range(4))
     assert saved_bytes(False, range(1)) < 0.3 * whole
     assert saved_bytes(True, range(4)) < 0.5 * whole
+
+
+def test_a_process_that_does_not_come_to_a_step_is_given_up() -> None:
+    """But one that is late between trainings, as the first is that prepares them alone, is waited for."""
+    (status, said), (late, others) = run_ranks(str(Path(__file__).with_name("rank_of_waiting.py")), processes=2)
+    assert "was waited for" in said
+    assert "Timed out waiting 2000ms" in said
+    assert "was waited for" in others
+    assert status != 0
+    assert late != 0, "nobody is there any more"
