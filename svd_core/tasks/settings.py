@@ -42,6 +42,10 @@ class ClipsSettings(Settings):
         return self
 
 
+SIZES = ("split", "count", "frames", "resolution", "seed")
+"""What is rendered, which a folder that is trained on has by itself."""
+
+
 class CuratedSettings(Settings):
     """A folder that curation wrote, as a spec's data: its clips of so many frames, captioned where text is learnt."""
 
@@ -322,6 +326,14 @@ class TrainingRecipe(Bases, EncoderSettings):
                 raise ValueError(f"order names phase {name!r}; there are: {', '.join(self.phases)}")
         if len(set(self.order)) < len(self.order):
             raise ValueError(f"order names a phase twice: {', '.join(self.order)}")
+        defaults = ClipsSettings.model_fields
+        for name, clips in self.data.items():
+            if clips.folder is not None and (
+                idle := [key for key in SIZES if getattr(clips, key) != defaults[key].default]
+            ):
+                raise ValueError(
+                    f"data {name}: {idle[0]} is a setting of renderings; of a folder's clips, phases say the size"
+                )
         for phase in self.phases.values():
             if phase.data not in self.data:
                 raise ValueError(f"phase {phase.name} reads data {phase.data!r}; there are: {', '.join(self.data)}")

@@ -191,6 +191,8 @@ def test_impossible_recipes_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             tiny_recipe({**PHASES[1], **phase})
+    with pytest.raises(ValueError, match=r"data zooms: frames is a setting of renderings; .* phases say the size"):
+        tiny_recipe(*PHASES, data={"zooms": {"folder": "mine", "frames": 14}})
     with pytest.raises(ValueError, match="images come before videos"):
         tiny_recipe(PHASES[1], PHASES[0])
     with pytest.raises(ValueError, match=r"phase lora trains low-rank weights, .* put it last"):
