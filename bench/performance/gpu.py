@@ -137,13 +137,14 @@ def twice(step: Step) -> None:
 def fitting(make: Callable[[int], Step], clips: int) -> tuple[int, Step]:
     """The most clips a step, from `clips` down, that the card holds; and that step, which was taken twice."""
     while True:
+        step = None  # the one that did not fit
         clear()
         try:
             step = make(clips)
             twice(step)
             return clips, step
         except torch.OutOfMemoryError:
-            clips -= 1  # what it held is free only after this
+            clips -= 1  # what the error held is free only after this
 
 
 def timed(benchmark: Any, step: Step, rounds: int = ROUNDS, *, warm: bool = False) -> float:

@@ -2,7 +2,8 @@
 
 `short_attention`: SVD attends over 14 or 25 frames at every pixel, millions of sequences that fill a fifth of the tiles
 of kernels made for long ones. Here a program holds one sequence of one head whole. `gated_linear`: the gradients of the
-value, of its gate and of the bias in one pass. Sums are taken in a fixed order: results repeat to the bit.
+value, of its gate and of the bias in one pass. Sums are taken in a fixed order: results repeat to the bit. Tensors lie
+on the current device, as a training's do. To build them, Triton asks for a C compiler.
 """
 
 from typing import Any
@@ -104,7 +105,8 @@ def _gate_gradients(gradient: torch.Tensor, projected: torch.Tensor) -> tuple[to
 
 
 def _keep_gate(ctx: Any, inputs: tuple[torch.Tensor, ...], output: tuple[torch.Tensor, ...]) -> None:
-    ctx.set_materialize_grads(False)  # what was projected has none
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)  # nor zeros in its stead
     ctx.save_for_backward(inputs[0], inputs[1], output[1])
 
 

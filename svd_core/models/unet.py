@@ -8,7 +8,9 @@ What differs from the stock class, each equal up to rounding:
 - cross-attention to more folds all queries that read the same text into one sequence, so that keys and values are
   computed once a clip and not once a frame (spatial) or pixel (temporal);
 - the embedding of frame positions is computed once a clip length and not once a frame of the batch;
-- on a GPU in half precision, attention over frames and gated units are kernels of our own (`kernels.py`).
+- on a GPU in half precision, attention over frames and gated units are kernels of our own (`kernels.py`), and compiled
+  group norms are sums;
+- on a GPU, activations that lie channels last stay so through shortcuts and upsampling.
 """
 
 import inspect
@@ -202,7 +204,8 @@ class GatedUnit(GEGLU):
     """value * gelu(gate) of a linear layer's halves."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        if not (hidden_states.is_cuda and torch.is_autocast_enabled("cuda")):
+        plain = type(self.proj) is nn.Linear and self.proj.bias is not None  # peft wraps what it adapts
+        if not (plain and hidden_states.is_cuda and torch.is_autocast_enabled("cuda")):
             return super().forward(hidden_states)  # type: ignore[no-any-return]
         given = hidden_states.flatten(0, -2), self.proj.weight, self.proj.bias
         gated, _ = gated_linear(*(each.to(torch.get_autocast_dtype("cuda")) for each in given))
@@ -211,7 +214,7 @@ class GatedUnit(GEGLU):
 
 
 class GroupNorm(nn.GroupNorm):
-    """On a GPU in half precision, what a compiler makes two passes of over the values, and two backwards."""
+    """By sums in compiled blocks on a GPU in half precision: PyTorch's own breaks the layout, and what is fused."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         compiled = x.is_cuda and torch.is_autocast_enabled("cuda") and torch.compiler.is_compiling()
@@ -219,17 +222,18 @@ class GroupNorm(nn.GroupNorm):
 
 
 def by_sums(norm: nn.GroupNorm, x: torch.Tensor) -> torch.Tensor:
-    """`norm` of x (N, C, H, W) in float32, by sums over pixels of values and squares: all else is once a channel."""
-    wide, pixels = x.float(), x.shape[2] * x.shape[3]
-    mean, square = (
-        each.sum((2, 3)).unflatten(1, (norm.num_groups, -1)).mean(2, keepdim=True) / pixels
-        for each in (wide, wide * wide)
-    )
-    scale = torch.rsqrt((square - mean * mean).clamp_min(0) + norm.eps)
+    """`norm` of x (N, C, H, W) in float32, by sums over pixels of values and squares: all else is once a channel.
+
+    They are taken about one value of each group, or a large mean's square would drown the spread.
+    """
+    grouped = x.float().unflatten(1, (norm.num_groups, -1))
+    near = grouped - grouped[:, :, :1, :1, :1].detach()
+    mean, square = (each.mean((3, 4)).mean(2, keepdim=True) for each in (near, near * near))
+    spread = torch.rsqrt((square - mean * mean).clamp_min(0) + norm.eps)
     weight, bias = (each.unflatten(0, (norm.num_groups, -1)) for each in (norm.weight, norm.bias))
-    shift = (bias - mean * scale * weight).flatten(1)
-    normed: torch.Tensor = wide * (scale * weight).flatten(1)[..., None, None] + shift[..., None, None]
-    return normed
+    scale, shift = spread * weight, bias - mean * spread * weight
+    normed: torch.Tensor = near * scale[..., None, None] + shift[..., None, None]
+    return normed.flatten(1, 2)
 
 
 def over_frames(conv: nn.Conv3d, x: torch.Tensor) -> torch.Tensor:

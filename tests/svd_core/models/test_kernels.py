@@ -109,13 +109,22 @@ def test_their_work_is_counted_as_that_of_pytorchs_own() -> None:
         assert counted(ours) == counted(theirs) > 0
 
 
-def test_group_norms_by_sums() -> None:
+def test_only_what_is_let_through_has_a_gradient() -> None:
+    gated, projected = gated_linear(drawn(10, 24), drawn(40, 24), drawn(40))
+    assert gated.requires_grad
+    assert not projected.requires_grad
+
+
+@pytest.mark.parametrize(("mean", "spread"), [(3, 2), (30, 0.03), (0, 1e-6)])
+def test_group_norms_by_sums(mean: float, spread: float) -> None:
     torch.manual_seed(0)
     norm = nn.GroupNorm(4, 24, eps=1e-6)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
-    x = (torch.randn(3, 24, 5, 6) * 2 + 3).contiguous(memory_format=torch.channels_last).requires_grad_()
+    x = (torch.randn(3, 24, 5, 6) * spread + mean).contiguous(memory_format=torch.channels_last).requires_grad_()
     direction, inputs = torch.randn_like(x), (x, *norm.parameters())
-    found = (by_sums(norm, x).detach(), *torch.autograd.grad(by_sums(norm, x), inputs, direction))
+    found = by_sums(norm, x)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    found = (found.detach(), *torch.autograd.grad(found, inputs, direction))
     exact = norm.double()(x.double())
     assert_same(found, (exact.detach(), *torch.autograd.grad(exact, (x, *norm.parameters()), direction.double())))
