@@ -109,7 +109,7 @@ def reference_features_of(score: ScoreSettings, add: Add, reference: Node) -> di
 def task_experiment(recipe: TaskRecipe, add: Add, needs: Mapping[Path, Need]) -> dict[str, Node]:
     """Wire one run's stages: clips, frozen networks, phase after phase, and clips for the held-out ones' beginnings.
 
-    needs: what all arms ask of a curated folder.
+    needs: what all arms ask of a curated folder. A report shows the funnel of the `subset` that was trained on last.
     """
     clips = {f"data:{name}": clips_of(data, needs, add) for name, data in recipe.data.items()}
     reference = reference_of(recipe, clips, add)
@@ -117,7 +117,8 @@ def task_experiment(recipe: TaskRecipe, add: Add, needs: Mapping[Path, Need]) ->
     sized = SizedEncoderSettings(**dict(recipe.encoders), size=recipe.chain[-1].resolution if own else None)
     encoders = add("encoders", sized, **clips)
     subsets = {name: add("subset", chosen, curate=clips[f"data:{name}"]) for name, chosen in recipe.subset.items()}
-    phases = {"subset" if len(subsets) == 1 else f"subset:{name}": node for name, node in subsets.items()}
+    last = next((phase.data for phase in reversed(recipe.chain) if phase.data in subsets), None)
+    phases = {"subset" if name == last else f"subset:{name}": node for name, node in subsets.items()}
     before: dict[str, Node] = {}
     for phase in recipe.chain:
         source = clips[f"data:{phase.data}"]

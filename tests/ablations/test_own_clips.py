@@ -66,6 +66,11 @@ def test_a_new_spec_is_about_ones_own_folders(folders: Path) -> None:
     drawn = graph.nodes[graph.runs["fewer_clips", 2]["subset"]]
     assert drawn.settings["sample"]["match"]["motion"]["drop_lowest"] == 0.25
     assert drawn.settings["seed"] == 2
+    recipe = folders / "footage_recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("subset: {clips: {}}", "subset: {stills: {}, clips: {}}"))
+    roles = plan(load("footage.yaml")).runs["fewer_clips", 2]
+    assert roles["subset"] == graph.runs["fewer_clips", 2]["subset"], "the last phase's, of which a report tells"
+    assert "subset:stills" in roles
     with pytest.raises(AblateError, match=r"nothing has no clips.parquet"):
         write_new("other", Path("nothing"), Path("held"))
     with pytest.raises(AblateError, match="--clips and --held-out come together"):
