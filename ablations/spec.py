@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StringConstraints
 
 from ablations.checks import check, check_alike, check_metrics, check_name
 from ablations.document import Document, Origins, validate
@@ -33,13 +33,22 @@ class SpecFile(Settings):
     limits: str = ""
 
 
+def _of_stages(seconds: dict[str, float]) -> dict[str, float]:
+    check_stages(seconds, list(STAGES))
+    return seconds
+
+
+Seconds = Annotated[dict[str, Annotated[float, Field(ge=0)]], AfterValidator(_of_stages)]
+
+
 class ScaleFile(Settings):
     """
     The keys of a scale file: sizes and steps, the metrics that make sense at that size, and what stages cost there.
 
     `settings` are those of text-to-video, `tasks` those of the other tasks, or under a recipe's name of that one.
-    `core_seconds` is what one stage of each kind took on the machine that made the committed results. `plan_only` says
-    why a scale can be planned but not run.
+    `core_seconds` is what one stage of each kind took on the machine that made the committed results, and
+    `recipe_core_seconds`, under a recipe's name, what took that one's otherwise. `plan_only` says why a scale can be
+    planned but not run.
     """
 
     about: str
@@ -47,14 +56,13 @@ class ScaleFile(Settings):
     settings: dict[str, Any] = Field(default_factory=dict)
     tasks: dict[str, Any] = Field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
-    core_seconds: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    core_seconds: Seconds = Field(default_factory=dict)
+    recipe_core_seconds: dict[str, Seconds] = Field(default_factory=dict)
     plan_only: str = ""
 
-    @field_validator("core_seconds")
-    @classmethod
-    def _stages_exist(cls, seconds: dict[str, float]) -> dict[str, float]:
-        check_stages(seconds, list(STAGES))
-        return seconds
+    def seconds_of(self, recipe: str) -> dict[str, float]:
+        """Core-seconds by kind of stage, of a recipe by its name."""
+        return {**self.core_seconds, **self.recipe_core_seconds.get(recipe, {})}
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,7 @@ def load(name: str, scale: str = "laptop") -> Spec:
         scale=scale_document.path.stem,
         scale_path=scale_document.path,
         in_process=scale_file.in_process,
-        core_seconds=scale_file.core_seconds,
+        core_seconds=scale_file.seconds_of(recipe.path.stem),
         plan_only=scale_file.plan_only,
         seeds=file.seeds,
         baseline=file.baseline,

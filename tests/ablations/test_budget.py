@@ -52,6 +52,12 @@ def test_the_scales_seconds_serve_where_nothing_better_does(tmp_path):
     assert costs["pretrain_videos"].source == "the scale's core-seconds"
 
 
+def test_a_recipe_may_have_prices_of_its_own():
+    common, larger = (load(name, "laptop").core_seconds for name in ("noise_schedule", "noise_schedule_64"))
+    assert larger["sample"] > 4 * common["sample"], "four times the pixels"
+    assert larger["corpus"] == common["corpus"]
+
+
 def test_unknown_stays_unknown(spec, tmp_path):
     costs = estimate(spec.core_seconds, spec.base, plan(spec), Store(tmp_path), cluster())
     assert {cost.gpu_hours for cost in costs} == {None}

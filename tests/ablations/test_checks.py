@@ -111,6 +111,7 @@ def test_metrics_that_runs_of_a_task_cannot_have_are_refused(write, metric, word
         ("core_seconds: {curate: -1}", "greater than or equal to 0; found a whole number -1"),
         ("core_seconds: {curate: .nan}", "finite number"),
         ("core_seconds: {curat: 1}", "unknown stage 'curat'; did you mean 'curate'?"),
+        ("recipe_core_seconds: {mine: {curat: 1}}", "unknown stage 'curat'; did you mean 'curate'?"),
     ],
 )
 def test_scales_without_sense_are_refused(write, key, words):
