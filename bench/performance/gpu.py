@@ -272,24 +272,21 @@ def test_i3d_features(benchmark: Any) -> None:
 
 def test_training(benchmark: Any) -> None:
     """The best that is to be had at 14 x 320 x 576, each with the clips that a card holds. Compiling takes minutes."""
-    others: dict[str, tuple[Callable[[int], Step], str]] = {
-        "a plain loop of diffusers' class": (partial(plain, TRAINED), "of the plain loop"),
-        "ours, not compiled": (partial(ours, TRAINED), "not compiled"),
-    }
-    for_one: dict[str, float] = {}
-    for peer, (make, short) in others.items():
-        clips, step = fitting(make, COMPILED_CLIPS - 1)
-        for_one[peer] = seconds(step) / clips
-        benchmark.extra_info[f"clips a step {short}"] = clips
-        del step
-        clear()
+    theirs, uncompiled = for_one(benchmark, "the plain loop", plain), for_one(benchmark, "ours, not compiled", ours)
+    clear()
     mine = timed(benchmark, ours(TRAINED, COMPILED_CLIPS, compiled=True), rounds=6) / COMPILED_CLIPS
     benchmark.extra_info["clips a step"] = COMPILED_CLIPS
     benchmark.extra_info["peak GiB"] = gibibytes()
-    for peer, taken in for_one.items():
-        note_peer(benchmark, peer, taken * COMPILED_CLIPS)
+    note_peer(benchmark, "a plain loop of diffusers' class", theirs * COMPILED_CLIPS)
+    note_peer(benchmark, "ours, not compiled", uncompiled * COMPILED_CLIPS)
     benchmark.extra_info["clips a second"] = 1 / mine
     clear()
     goal(benchmark, "MFU", utilisation(TRAINED, 1 / mine), at_least=0.45)
-    faster = for_one["a plain loop of diffusers' class"] / mine
-    goal(benchmark, "times the clips a second of a plain loop", faster, at_least=2)
+    goal(benchmark, "times the clips a second of a plain loop", theirs / mine, at_least=2)
+
+
+def for_one(benchmark: Any, whose: str, make: Callable[[tuple[int, int, int], int], Step]) -> float:
+    """Seconds a clip, with as many a step as fit, which is noted."""
+    clips, step = fitting(partial(make, TRAINED), COMPILED_CLIPS - 1)
+    benchmark.extra_info[f"clips a step, {whose}"] = clips
+    return seconds(step) / clips

@@ -319,6 +319,18 @@ class TrainingRecipe(Bases, EncoderSettings):
             return phase.records
         return phase.records.model_copy(update={"at_most": STILLS})
 
+    @field_validator("data")
+    @classmethod
+    def _folders_have_their_sizes(cls, data: dict[str, ClipsSettings]) -> dict[str, ClipsSettings]:
+        fields = ClipsSettings.model_fields
+        for name, clips in data.items():
+            idle = [key for key in SIZES if getattr(clips, key) != fields[key].default]
+            if clips.folder is not None and idle:
+                raise ValueError(
+                    f"data {name}: {idle[0]} is a setting of renderings; of a folder's clips, phases say the size"
+                )
+        return data
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for name in self.order:
@@ -326,14 +338,6 @@ class TrainingRecipe(Bases, EncoderSettings):
                 raise ValueError(f"order names phase {name!r}; there are: {', '.join(self.phases)}")
         if len(set(self.order)) < len(self.order):
             raise ValueError(f"order names a phase twice: {', '.join(self.order)}")
-        defaults = ClipsSettings.model_fields
-        for name, clips in self.data.items():
-            if clips.folder is not None and (
-                idle := [key for key in SIZES if getattr(clips, key) != defaults[key].default]
-            ):
-                raise ValueError(
-                    f"data {name}: {idle[0]} is a setting of renderings; of a folder's clips, phases say the size"
-                )
         for phase in self.phases.values():
             if phase.data not in self.data:
                 raise ValueError(f"phase {phase.name} reads data {phase.data!r}; there are: {', '.join(self.data)}")

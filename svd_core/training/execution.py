@@ -213,11 +213,9 @@ MOST_SHAPES = 64
 
 def compile_blocks(network: nn.Module) -> None:
     """Compile each repeated block by itself: what is alike is compiled once, in a fraction of the whole's time."""
-    import torch._inductor.config as inductor
-
     torch._dynamo.config.recompile_limit = MOST_SHAPES
     # by itself the compiler takes convolutions to half as many channels out of the layout that all else is in
-    inductor.force_layout_optimization = True
+    torch._inductor.config.force_layout_optimization = True
     for module in network.modules():
         if isinstance(module, SpatioTemporalUNet):
             module.channels_last = module.device.type == "cuda"

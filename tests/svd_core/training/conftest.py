@@ -1,4 +1,7 @@
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -6,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from svd_core.settings import ImagePretrainingSettings, NetworkSettings, VideoPretrainingSettings
+from svd_core.training import loop, stages
 from svd_core.training.stages import pretrain_images
 
 TINY = NetworkSettings(block_out_channels=(32,), attention_levels=(False,), num_attention_heads=(2,))
@@ -59,3 +63,27 @@ def images(latents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def video_settings() -> VideoPretrainingSettings:
     """Thirty steps: one line of metrics and some steps after it."""
     return VideoPretrainingSettings(samples=60, batch_size=2, warmup_samples=10)
+
+
+class Interruption(Exception):
+    """Stands for a killed process."""
+
+
+@pytest.fixture
+def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
+    """What is trained within stops before the step whose samples begin there; every step leaves a checkpoint."""
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+    draw_batch = stages.draw_batch
+
+    @contextmanager
+    def interrupted(stop: int) -> Iterator[None]:
+        def interrupt(*args: Any) -> object:
+            if args[-1].start == stop:
+                raise Interruption
+            return draw_batch(*args)
+
+        with monkeypatch.context() as patched, pytest.raises(Interruption):
+            patched.setattr(stages, "draw_batch", interrupt)
+            yield
+
+    return interrupted

@@ -1,6 +1,7 @@
 """What holds on a GPU; skipped where there is none."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from diffusers import UNetSpatioTemporalConditionModel
 from svd_core.device import flags_restored, repeatable_device
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.settings import ImagePretrainingSettings, NetworkSettings, VideoPretrainingSettings
-from svd_core.training import loop, stages
 from svd_core.training.execution import Execution, compile_blocks
 from svd_core.training.stages import pretrain_images, pretrain_videos
 
@@ -30,10 +30,6 @@ WIDTHS: dict[str, Any] = {
     "layers_per_block": 1,
     "cross_attention_dim": 16,
 }
-
-
-class Interruption(Exception):
-    """Stands for a killed process."""
 
 
 @pytest.fixture(autouse=True)
@@ -67,28 +63,21 @@ def test_two_runs_agree_to_the_bit_and_an_interrupted_one_too(
     latents: Path,
     attentive: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    interrupted_at: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     settings = video_settings.model_copy(update={"precision": precision, "samples": 20})
-    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
-    draw_batch, device = stages.draw_batch, repeatable_device()
+    device = repeatable_device()
 
-    def train(out: Path, stops: int | None) -> bytes:
-        def draw(*args: Any) -> object:
-            if args[-1].start == stops:
-                raise Interruption
-            return draw_batch(*args)
-
+    def train(out: Path) -> bytes:
         out.mkdir(exist_ok=True)
-        monkeypatch.setattr(stages, "draw_batch", draw)
         pretrain_videos(settings, subset, latents, attentive, out, execution=Execution(device=device, **how))
         return (out / "ema.safetensors").read_bytes()
 
-    undisturbed = train(tmp_path / "first", None)
-    assert train(tmp_path / "second", None) == undisturbed
-    with pytest.raises(Interruption):
-        train(tmp_path / "interrupted", 14)
-    assert train(tmp_path / "interrupted", None) == undisturbed
+    undisturbed = train(tmp_path / "first")
+    assert train(tmp_path / "second") == undisturbed
+    with interrupted_at(14):
+        train(tmp_path / "interrupted")
+    assert train(tmp_path / "interrupted") == undisturbed
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,12 @@ from svd_core.models.inflation import video_name
 from svd_core.models.networks import load_image_unet, load_video_unet
 from svd_core.settings import FinetuneSettings, VideoPretrainingSettings
 from svd_core.tasks.settings import ComputeSettings
-from svd_core.training import loop, stages
+from svd_core.training import stages
 from svd_core.training.batches import draw_batch, schedule_of
 from svd_core.training.objectives import objective_of
 from svd_core.training.stages import finetune, pretrain_videos
 
 RANK = Path(__file__).with_name("rank_of_pretraining.py")
-
-
-class Interruption(Exception):
-    """Stands for a killed process."""
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -72,25 +70,15 @@ def test_interrupted_at_any_step_the_result_is_the_same_to_the_bit(
     latents: Path,
     images: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    interrupted_at: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     out = tmp_path / "interrupted"
     out.mkdir()
     chance = random.Random(seed)
-    draw_batch = stages.draw_batch
-    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
     for stop in sorted(chance.sample(range(2, 60, 2), 2)):
-
-        def interrupt(*args: Any, stop: int = stop) -> object:
-            if args[-1].start == stop:
-                raise Interruption
-            return draw_batch(*args)
-
-        monkeypatch.setattr(stages, "draw_batch", interrupt)
-        with pytest.raises(Interruption):
+        with interrupted_at(stop):
             pretrain_videos(video_settings, subset, latents, images, out)
         torch.manual_seed(chance.randrange(100))
-    monkeypatch.setattr(stages, "draw_batch", draw_batch)
     pretrain_videos(video_settings, subset, latents, images, out)
     assert contents(out) == contents(run)
 
