@@ -12,4 +12,5 @@ from svd_core.training.phases import run_training
 if __name__ == "__main__":
     recipe = TrainingRecipe.model_validate_json(Path(sys.argv[1]).read_text())
     run_training(recipe, Path(sys.argv[2]), Execution.from_environment(ExecutionSettings()))
+    torch.distributed.barrier()  # gloo's threads let go of what was exchanged last before Python ends
     torch.distributed.destroy_process_group()

@@ -24,4 +24,5 @@ if __name__ == "__main__":
         execution=Execution.from_environment(ExecutionSettings.model_validate_json(compute)),
     )
     if torch.distributed.is_initialized():
+        torch.distributed.barrier()  # gloo's threads let go of what was exchanged last before Python ends
         torch.distributed.destroy_process_group()

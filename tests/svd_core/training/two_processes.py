@@ -87,4 +87,5 @@ gradients = {name: whole(value.grad) for name, value in network.named_parameters
 if execution.rank == 0:
     save_file(gradients, Path(out) / "gradients.safetensors")
 if execution.world > 1:
+    torch.distributed.barrier()  # gloo's threads let go of what was exchanged last before Python ends
     torch.distributed.destroy_process_group()
