@@ -57,7 +57,7 @@ def train(name: str, out: Path, folders: list[str], start: str | None, curves: P
     _check_folders(recipe)
     if curves is not None:
         check_installed()
-    from svd_core.training.execution import Execution
+    from svd_core.training.execution import Execution, leave_group
     from svd_core.training.phases import run_training
 
     execution = Execution.from_environment(recipe.execution)
@@ -68,6 +68,7 @@ def train(name: str, out: Path, folders: list[str], start: str | None, curves: P
             ending.callback(written.close)
             tell = partial(_listener, then=written.follow)
         run_training(recipe, out, execution, tell)
+    leave_group()
     console.print(f"{out}: trained; sample it with: ablate sample {out} --out FOLDER")
 
 

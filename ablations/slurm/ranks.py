@@ -36,7 +36,7 @@ def process_group() -> Iterator[int]:
     import torch
     from torch import distributed
 
-    from svd_core.training.execution import PATIENCE
+    from svd_core.training.execution import PATIENCE, leave_group
 
     os.environ.update(variables(os.environ))
     backend = "gloo"
@@ -47,7 +47,7 @@ def process_group() -> Iterator[int]:
     try:
         yield distributed.get_rank()
     finally:
-        distributed.destroy_process_group()
+        leave_group()
 
 
 def make_together(store: Store, key: str, rank: int) -> None:

@@ -20,7 +20,7 @@ from svd_core.data.records import ReadAhead, Record, Records
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.tasks.batches import batch_of
 from svd_core.tasks.settings import ExecutionSettings, Phase
-from svd_core.training.execution import Execution
+from svd_core.training.execution import Execution, leave_group
 from svd_core.training.loop import CHECKPOINT_EVERY_S, CHECKPOINT_SHARE, train
 from svd_core.training.objectives import objective_of
 from svd_core.training.state import TrainingState
@@ -147,8 +147,7 @@ def main(folder: Path, steps: int) -> None:
     if steps:
         looped(state, read, folder / f"run-{os.getpid()}-timed", steps, execution)
     print(json.dumps(time.perf_counter() - started))
-    if execution.world > 1:
-        torch.distributed.destroy_process_group()
+    leave_group()
 
 
 if __name__ == "__main__":

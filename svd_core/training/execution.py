@@ -6,6 +6,7 @@ Gradients are averaged over all of them, so that any number of processes and pie
 
 import contextlib
 import os
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -35,6 +36,9 @@ PATIENCE = timedelta(hours=12)
 
 STEP_PATIENCE = timedelta(minutes=30)
 """The same while steps are taken, where the longest wait is for a checkpoint's disk: one that died costs no more."""
+
+LET_GO_S = 0.5
+"""What gloo's threads get for letting go of tensors: microseconds, unless the machine is busy."""
 
 Objective = Callable[[nn.Module, Batch], torch.Tensor]
 """Losses (B,) of a batch under the network, which is called as it is passed: a wrapped one synchronises gradients."""
@@ -185,6 +189,17 @@ class Execution:
         else:
             network.set_requires_gradient_sync(False)  # type: ignore[operator]
             yield
+
+
+def leave_group() -> None:
+    """Leave the process group, if there is one, as the last thing that a process does with tensors.
+
+    Gloo's threads let go of what was exchanged after the exchange has ended, and one that does so while Python ends
+    aborts the process. Destroying the group does not end the threads: what FSDP caches keeps it alive.
+    """
+    if dist.is_initialized():
+        dist.destroy_process_group()
+        time.sleep(LET_GO_S)
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[Any]:

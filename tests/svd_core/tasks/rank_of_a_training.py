@@ -3,14 +3,11 @@
 import sys
 from pathlib import Path
 
-import torch
-
 from svd_core.tasks.settings import ExecutionSettings, TrainingRecipe
-from svd_core.training.execution import Execution
+from svd_core.training.execution import Execution, leave_group
 from svd_core.training.phases import run_training
 
 if __name__ == "__main__":
     recipe = TrainingRecipe.model_validate_json(Path(sys.argv[1]).read_text())
     run_training(recipe, Path(sys.argv[2]), Execution.from_environment(ExecutionSettings()))
-    torch.distributed.barrier()  # gloo's threads let go of what was exchanged last before Python ends
-    torch.distributed.destroy_process_group()
+    leave_group()

@@ -7,7 +7,7 @@ import torch
 
 from svd_core.settings import VideoPretrainingSettings
 from svd_core.tasks.settings import ExecutionSettings
-from svd_core.training.execution import Execution
+from svd_core.training.execution import Execution, leave_group
 from svd_core.training.stages import pretrain_videos
 
 if __name__ == "__main__":
@@ -23,6 +23,4 @@ if __name__ == "__main__":
         previous=before[0] if before else None,
         execution=Execution.from_environment(ExecutionSettings.model_validate_json(compute)),
     )
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()  # gloo's threads let go of what was exchanged last before Python ends
-        torch.distributed.destroy_process_group()
+    leave_group()

@@ -195,3 +195,10 @@ def test_a_process_that_does_not_come_to_a_step_is_given_up() -> None:
     assert "was waited for" in others
     assert status != 0
     assert late != 0, "nobody is there any more"
+
+
+@pytest.mark.slow
+def test_leaving_does_not_abort_while_gloo_lets_go_of_a_tensor() -> None:
+    (status, said), (other, _) = run_ranks(str(Path(__file__).with_name("rank_of_leaving.py")), processes=2)
+    assert "let go of by the main thread: False" in said
+    assert (status, other) == (0, 0)

@@ -17,7 +17,7 @@ from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.tasks.settings import ExecutionSettings, Phase
 from svd_core.training import interruption
 from svd_core.training.batches import Batch
-from svd_core.training.execution import Execution, whole
+from svd_core.training.execution import Execution, leave_group, whole
 from svd_core.training.loop import train
 from svd_core.training.state import TrainingState
 
@@ -86,6 +86,4 @@ with contextlib.suppress(interruption.Interrupted):
 gradients = {name: whole(value.grad) for name, value in network.named_parameters()}
 if execution.rank == 0:
     save_file(gradients, Path(out) / "gradients.safetensors")
-if execution.world > 1:
-    torch.distributed.barrier()  # gloo's threads let go of what was exchanged last before Python ends
-    torch.distributed.destroy_process_group()
+leave_group()
