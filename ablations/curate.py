@@ -133,7 +133,8 @@ def _tell(table: pl.DataFrame, out: Path) -> None:
         f"{clips.height} clips ({seconds:.1f} s) of {clips['source'].n_unique()} videos, "
         f"{table.height - clips.height} rejected; {out / 'clips.parquet'}",
     )
-    reasons = {str(source): str(error) for source, error in lost.select("source", "error").iter_rows()}
+    by_length = lost.sort("source", pl.col("end_s") - pl.col("start_s"))  # the longest piece says most
+    reasons = {str(source): str(error) for source, error in by_length.select("source", "error").iter_rows()}
     for source, reason in list(reasons.items())[:SHOWN]:
         tell("  no clips", "yellow", f" of {source!r}: {reason}")
     if len(reasons) > SHOWN:

@@ -18,7 +18,7 @@ import fsspec
 import polars as pl
 
 SIDECARS = (".json", ".txt")
-"""Captions beside a video of the same name; never taken for videos."""
+"""What stands beside a video of the same name, its caption as text; never taken for videos."""
 MANIFESTS = (".csv", ".parquet")
 PLACE_COLUMNS = ("source", "path", "url")
 CAPTION_COLUMNS = ("caption", "caption_image", "caption_video")
@@ -57,7 +57,9 @@ def list_videos(source: str) -> list[Listed]:
         videos = list(_rows(source))
     elif source.endswith(".tar"):
         videos = list(_members(source))
-    elif path.is_file() or "://" in source:
+    elif path.is_file():
+        videos = [_with_caption(Listed(path.name, source, source), path.with_suffix(".txt"))]
+    elif "://" in source:
         videos = [Listed(path.name, source, source)]
     else:
         raise SourceError(f"{source}: no such folder, file or glob{_nearest(path)}")
@@ -109,7 +111,16 @@ def _files(root: Path, paths: Iterable[Path]) -> Iterator[Listed]:
         name = path.relative_to(root)
         hidden = any(part.startswith(".") for part in name.parts)
         if path.is_file() and path.suffix not in SIDECARS and not hidden:
-            yield Listed(name.as_posix(), _readable(str(path)), str(path))
+            yield _with_caption(Listed(name.as_posix(), _readable(str(path)), str(path)), path.with_suffix(".txt"))
+
+
+def _with_caption(video: Listed, beside: Path) -> Listed:
+    """A video with the caption in the text file beside it, if there is one."""
+    try:
+        caption = beside.read_text("utf-8", "replace").strip() if beside.is_file() else ""
+    except OSError as error:
+        return replace(video, error=f"its caption {beside.name} cannot be read: {error.strerror}")
+    return replace(video, captions=(("caption", caption),)) if caption else video
 
 
 def _readable(path: str) -> str:

@@ -82,7 +82,8 @@ def check_captioned(clips: pl.DataFrame, folder: Path) -> None:
     if len(bare):
         raise ValueError(
             f"{len(bare)} of {len(clips)} clips of {folder} have no caption, the first of them {bare[0]!r}: text can "
-            "be learnt from captioned clips only; `ablate curate` takes them from files or a captioner"
+            "be learnt from captioned clips only; `ablate curate` takes captions from NAME.txt beside a video, from a "
+            "manifest or from a captioner"
         )
 
 
