@@ -28,7 +28,7 @@ def main() -> None:
     except Exception as error:
         from ablations.errors import AblateError
 
-        unwritable = isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError)
+        unwritable = isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileExistsError)
         if not isinstance(error, AblateError) and not unwritable:
             raise
         print(f"ablate: {error}", file=sys.stderr)

@@ -57,14 +57,15 @@ subset: {{clips: {{}}}}
 phases:
   images: {{task: images, data: stills, resolution: [32, 32], frames: 1, steps: 600, batch_size: 16, lr: 1e-3,
      p_mean: 0.6, p_std: 1.6, ema: 0.99, warmup_steps: 20}}
-  videos: {{task: text_to_video, data: clips, resolution: [32, 32], frames: 10, steps: 250, batch_size: 4, lr: 1e-3,
-     p_mean: 1.0, p_std: 1.6, ema: 0.995, warmup_steps: 20, new_layers_lr_scale: 4.0}}
+  videos: {{task: text_to_video, data: clips, resolution: [32, 32], frames: {frames}, steps: 250, batch_size: 4,
+     lr: 1e-3, p_mean: 1.0, p_std: 1.6, ema: 0.995, warmup_steps: 20, new_layers_lr_scale: 4.0}}
 seeded: [videos]
 generation: {{steps: 8, sigma_min: 0.02, sigma_max: 80.0, guidance: constant, guidance_max: 2.0}}
-reference: {{folder: {held_out}, count: 64, frames: 10, resolution: 32}}     # a clip each of 64 other videos
-sample: {{clips: 64}}
+reference: {{folder: {held_out}, count: {count}, frames: {frames}, resolution: 32}}     # a clip each of other videos
+sample: {{clips: {count}}}
 score: {{}}
 """
+FRAMES, MOST_HELD_OUT = 10, 64
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -89,7 +90,8 @@ def write_new(name: str, clips: Path | None = None, held_out: Path | None = None
             if not (folder / "clips.parquet").is_file():
                 raise AblateError(f"{folder} has no clips.parquet; `ablate curate VIDEOS --out {folder}` makes it")
         folders = {"clips": json.dumps(str(clips)), "held_out": json.dumps(str(held_out))}
-        files = {recipe: RECIPE.format(file=path, **folders), path: OWN.format(file=path, recipe=recipe)}
+        sizes = {"frames": FRAMES, "count": min(MOST_HELD_OUT, _videos(held_out))}
+        files = {recipe: RECIPE.format(file=path, **folders, **sizes), path: OWN.format(file=path, recipe=recipe)}
     for each in files:
         if each.exists():
             raise AblateError(f"{each} exists already and is left as it is; choose another name")
@@ -103,3 +105,13 @@ def write_new(name: str, clips: Path | None = None, held_out: Path | None = None
             each.unlink()
         raise
     return path
+
+
+def _videos(held_out: Path) -> int:
+    """Videos of a folder that a clip can be held out of."""
+    from svd_core.curation.choice import one_of_a_video
+
+    try:
+        return len(one_of_a_video(held_out, FRAMES))
+    except ValueError as error:
+        raise AblateError(str(error)) from error

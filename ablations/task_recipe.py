@@ -62,6 +62,11 @@ class TaskRecipe(TrainingRecipe):
         if (last.frames, last.resolution) != (self.reference.frames, size):
             shapes = f"{last.frames} frames of {last.resolution}, but reference has {self.reference.frames} of {size}"
             raise ValueError(f"phase {last.name} makes {shapes}; they must be equal")
+        if self.sample.clips > self.reference.count:
+            raise ValueError(
+                f"sample.clips is {self.sample.clips}, but reference.count is {self.reference.count}: a clip is "
+                "sampled for each held-out one"
+            )
         check_frames(self.score.metrics, last.frames)
         return self
 

@@ -37,7 +37,7 @@ def sample(
     image: Annotated[list[Path] | None, typer.Option(help="First frame; twice for interpolation.")] = None,
     elevation: Annotated[float | None, typer.Option(help="Degrees, for multi-view.")] = None,
     frames: Annotated[int | None, typer.Option(help="Length (default: as trained).", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the noise.", min=0, max=2**63 - 1)] = 0,
 ) -> None:
     """Generate a clip from a trained run."""
     from ablations.training import sample as generate

@@ -28,15 +28,13 @@ def choose_held_out(settings: HeldOutSettings, trained: Iterable[pl.DataFrame]) 
 
     Raises ValueError for too few videos, or for one that is in `trained`.
     """
-    clips = _long_enough(Path(settings.folder), settings.frames)
-    hashes = [id_hash(clip_id, "held out") for clip_id in clips["clip_id"]]
-    clips = clips.with_columns(hash=pl.Series(hashes)).sort("hash").unique("source", keep="first", maintain_order=True)
+    clips = one_of_a_video(Path(settings.folder), settings.frames)
     if len(clips) < settings.count:
         raise ValueError(
             f"{settings.folder} has clips of {settings.frames} frames from {len(clips)} videos; reference.count is "
             f"{settings.count}, and one clip of a video is taken"
         )
-    clips = clips[: settings.count].sort("clip_id").drop("hash")
+    clips = clips[: settings.count].sort("clip_id")
     for other in trained:
         seen = pl.concat([clips.join(other, on=on, how="semi") for on in (["source"], [*SAME])])["source"]
         if len(seen):
@@ -45,6 +43,17 @@ def choose_held_out(settings: HeldOutSettings, trained: Iterable[pl.DataFrame]) 
                 f"trained on, the first from {seen[0]!r}: that says nothing of how a run does on what it has not seen"
             )
     return clips
+
+
+def one_of_a_video(folder: Path, frames: int) -> pl.DataFrame:
+    """One of each video's clips of so many frames, in an order that follows from a hash of their ids.
+
+    Raises ValueError if there are none.
+    """
+    clips = _long_enough(folder, frames)
+    hashes = pl.Series([id_hash(clip_id, "held out") for clip_id in clips["clip_id"]])
+    one = clips.with_columns(hash=hashes).sort("hash").unique("source", keep="first", maintain_order=True)
+    return one.drop("hash")
 
 
 def _long_enough(folder: Path, frames: int) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from svd_core.data.windows import read_clip_table, read_windows, resized, to_uni
 from svd_core.device import repeatable_device
 from svd_core.encoders.conditioners import Conditioners
 from svd_core.encoders.text import PromptTooLong
-from svd_core.models.video_autoencoder import VideoAutoencoder
+from svd_core.models.video_autoencoder import VideoAutoencoder, check_size
 from svd_core.progress import Progress, silent
 from svd_core.tasks.settings import RecordSettings
 from svd_core.training.draws import sample_rng
@@ -47,12 +47,18 @@ def make_records(
         autoencoder, conditioners = VideoAutoencoder.load(encoders), Conditioners.load(encoders)
         autoencoder.model.to(repeatable_device())
         conditioners.to(repeatable_device())
-        origin = hashlib.sha256((clips / "clips.parquet").read_bytes())
-        if clip_ids is not None:
-            origin.update("\n".join(clip_ids).encode())
+        origin = origin_of(clips, clip_ids)
         table = read_clip_table(clips, clip_ids)
     encode = partial(encode_records, settings, clips, table, autoencoder, conditioners, progress=progress)
-    write_records(out, origin.hexdigest(), len(table), encode, execution)
+    write_records(out, origin, len(table), encode, execution)
+
+
+def origin_of(clips: Path, clip_ids: pl.Series | None) -> str:
+    """A digest of a clip folder's table, and of which of its clips are meant."""
+    origin = hashlib.sha256((clips / "clips.parquet").read_bytes())
+    if clip_ids is not None:
+        origin.update("\n".join(clip_ids).encode())
+    return origin.hexdigest()
 
 
 def encode_records(
@@ -70,7 +76,7 @@ def encode_records(
     Raises ValueError for clips with fewer frames than asked, a size that the autoencoder does not take, or a caption
     that is too long, before anything is encoded; WrongLatentScale if latents are far from unit variance.
     """
-    _check_size(settings.resolution, autoencoder.factor)
+    check_size(settings.resolution, autoencoder.factor)
     _check_captions(conditioners, table[numbers])
     looked_at: list[torch.Tensor] = []
     for done, number in enumerate(numbers.tolist()):
@@ -130,14 +136,6 @@ def _check_captions(conditioners: Conditioners, table: pl.DataFrame) -> None:
 def _captions(conditioners: Conditioners, row: dict[str, object]) -> torch.Tensor:
     """Of all three captions; one that a clip lacks is another one of its, the merged one first."""
     return conditioners.encode_text([str(row[column] or any_caption(row)) for column in CAPTIONS])
-
-
-def _check_size(resolution: tuple[int, int], factor: int) -> None:
-    if any(side % factor for side in resolution):
-        nearest = [max(1, round(side / factor)) * factor for side in resolution]
-        raise ValueError(
-            f"resolution {list(resolution)} must be multiples of {factor}, the pixels a latent; nearest: {nearest}"
-        )
 
 
 def read_subset_ids(folder: str | None) -> pl.Series | None:

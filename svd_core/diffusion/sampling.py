@@ -11,10 +11,10 @@ from svd_core.diffusion.preconditioning import Denoiser, Network
 
 def edm_sigmas(steps: int, *, sigma_min: float, sigma_max: float, rho: float) -> torch.Tensor:
     """Falling noise levels, (steps + 1,) float64, sigma_max to sigma_min, then 0 (Karras et al. 2022, eq. 5)."""
-    if steps < 1 or not 0 < sigma_min <= sigma_max:
+    if steps < 1 or not 0 < sigma_min <= sigma_max or not rho > 0:
         raise ValueError(
-            f"sigma grid needs steps >= 1 and 0 < sigma_min <= sigma_max; "
-            f"got steps={steps}, sigma_min={sigma_min}, sigma_max={sigma_max}"
+            f"sigma grid needs steps >= 1, 0 < sigma_min <= sigma_max and rho > 0; "
+            f"got steps={steps}, sigma_min={sigma_min}, sigma_max={sigma_max}, rho={rho}"
         )
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     grid = (sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))) ** rho

@@ -16,6 +16,7 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWi
 
 from svd_core.encoders.clip_conditioning import ClipText, ClipVision
 from svd_core.encoders.text import BagOfWords
+from svd_core.models.checkpoints import read_json
 from svd_core.tasks.settings import ConditionersSettings
 
 
@@ -42,7 +43,7 @@ class Conditioners:
             if not (folder / part).is_dir():
                 raise MissingEncoder(f"{folder} has no folder {part}/; nothing is downloaded")
         path = folder / "conditioners.json"
-        facts: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"text": None}
+        facts: dict[str, Any] = read_json(path) if path.is_file() else {"text": None}
         toy = BagOfWords(facts["dim"]) if facts["text"] == "toy" else None
         try:
             return cls(ClipText.load(folder / "text") if facts["text"] == "clip" else toy, ClipVision.load(folder))

@@ -10,6 +10,8 @@ from svd_core.models.unet import SpatioTemporalUNet
 
 TEMPORAL_ATTENTION = r".*\.temporal_transformer_blocks\.\d+\.attn[12]\.(to_q|to_k|to_v|to_out\.0)"
 """The layers that a camera-motion LoRA changes (paper, section 4.4 and appendix D)."""
+WRAPPED = "unet."
+"""What LoRA files, and MaskedFrames, put before the names of a network's weights."""
 TIME_EMBEDDING = re.compile(r"^(time_embedding|add_embedding)\.")
 
 
@@ -58,11 +60,7 @@ def lora_weights(network: nn.Module) -> dict[str, torch.Tensor]:
     """The low-rank weights, named as diffusers' LoRA files name them."""
     from peft import get_peft_model_state_dict
 
-    return {f"unet.{name}": value.contiguous() for name, value in get_peft_model_state_dict(network).items()}
-
-
-WRAPPED = "unet."
-"""What MaskedFrames puts before the names of its network's weights."""
+    return {WRAPPED + name: value.contiguous() for name, value in get_peft_model_state_dict(network).items()}
 
 
 class MaskedFrames(nn.Module):

@@ -42,14 +42,15 @@ def load_network(network_class: Any, folder: Path) -> Any:
     Reads `config.json` and safetensors, whole, sharded or half precision (pickles are refused). Names and shapes are
     compared first. Raises CheckpointError naming the tensors that differ.
     """
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     written_by = config.get("_class_name", network_class.__name__)
     if written_by not in {base.__name__ for base in network_class.__mro__}:
         raise CheckpointError(f"{folder / 'config.json'} is of a {written_by}; expected {network_class.__name__}")
     with torch.device("meta"):
         network = network_class.from_config({key: value for key, value in config.items() if not key.startswith("_")})
     files = weight_files(folder)
-    check_shapes(network, {name: shape for file in files for name, shape in _shapes(file).items()}, folder)
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    check_shapes(expected, {name: shape for file in files for name, shape in stored_shapes(file).items()}, folder)
     tensors = {}
     for file in files:
         with safe_open(file, "pt") as stored:
@@ -67,7 +68,7 @@ def weight_files(folder: Path) -> list[Path]:
         raise CheckpointError(f"{folder}: no weights; expected {WEIGHTS[0]}{hint}")
     if path.suffix != ".json":
         return [path]
-    names = sorted(set(_read_json(path)["weight_map"].values()))
+    names = sorted(set(read_json(path)["weight_map"].values()))
     shards = [folder / name for name in names]
     for shard in shards:
         if shard.parent != folder or not shard.is_file():
@@ -75,9 +76,12 @@ def weight_files(folder: Path) -> list[Path]:
     return shards
 
 
-def check_shapes(network: torch.nn.Module, found: Mapping[str, tuple[int, ...]], source: Path) -> None:
+Shapes = Mapping[str, tuple[int, ...]]
+"""Of tensors by name."""
+
+
+def check_shapes(expected: Shapes, found: Shapes, source: Path) -> None:
     """Raise CheckpointError naming tensors that are missing, unknown or of another shape than the network's."""
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     problems = {
         "missing": [f"{name} {expected[name]}" for name in expected if name not in found],
         "unknown": [f"{name} {found[name]}" for name in found if name not in expected],
@@ -89,14 +93,15 @@ def check_shapes(network: torch.nn.Module, found: Mapping[str, tuple[int, ...]],
     }
     parts = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
     if parts:
-        raise CheckpointError(f"{source}: not the weights of its config.json: tensors {'; '.join(parts)}")
+        raise CheckpointError(f"{source}: not the weights of this network: tensors {'; '.join(parts)}")
 
 
 def _some(names: list[str]) -> str:
     return "; ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
-def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+def stored_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes in a safetensors file. Raises CheckpointError for a damaged one."""
     try:
         with safe_open(file, "pt") as stored:
             return {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
@@ -104,7 +109,8 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
         raise CheckpointError(f"{file}: damaged: {error}") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """An object of a JSON file. Raises CheckpointError naming the file."""
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:

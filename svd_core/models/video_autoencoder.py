@@ -54,7 +54,7 @@ class VideoAutoencoder:
     @property
     def factor(self) -> int:
         """Pixels a latent, along each side."""
-        return int(2 ** (len(self.model.config.block_out_channels) - 1))
+        return factor_of(self.model.config.block_out_channels)
 
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -80,11 +80,27 @@ class VideoAutoencoder:
         """Raise WrongLatentScale unless the scaled encoder means spread about as much as unit variance."""
         spread = float((means.float() * self.scale).std())
         low, high = PLAUSIBLE_SPREAD
+        if not spread > 0:
+            raise WrongLatentScale("latents do not differ at all: is every frame of these clips one colour?")
         if not low <= spread <= high:
             raise WrongLatentScale(
                 f"latents have a standard deviation of {spread:.3g} after scaling_factor={self.scale:g}; diffusion "
                 f"expects about 1: {self.scale / spread:.3g} would fit this autoencoder and these clips"
             )
+
+
+def factor_of(block_out_channels: Sequence[int]) -> int:
+    """Pixels a latent, along each side: every block but the last halves them."""
+    return int(2 ** (len(block_out_channels) - 1))
+
+
+def check_size(resolution: tuple[int, ...], factor: int) -> None:
+    """Raise ValueError, with the nearest size, unless latents of `factor` pixels fill height and width."""
+    if any(side % factor for side in resolution):
+        nearest = [max(1, round(side / factor)) * factor for side in resolution]
+        raise ValueError(
+            f"resolution {list(resolution)} must be multiples of {factor}, the pixels a latent; nearest: {nearest}"
+        )
 
 
 def make_autoencoder(
@@ -98,7 +114,7 @@ def make_autoencoder(
     """Write `vae/` under `out`: the released one that the settings name, or a small one trained on these clip folders.
 
     It is trained on up to `MOST_FRAMES` of the first frames of up to `MOST_CLIPS` clips a folder, brought to `size`
-    (height, width) if one is given. Raises ValueError for frames of several sizes.
+    (height, width) if one is given. Raises ValueError for frames of several sizes, or one that latents do not fill.
     """
     if settings.folder is not None:
         VideoAutoencoder.load(settings.folder).model.save_pretrained(out / "vae")
@@ -107,6 +123,7 @@ def make_autoencoder(
     sizes = sorted({tuple(each.shape[-2:]) for each in windows})
     if len(sizes) > 1:
         raise ValueError(f"one autoencoder is trained on all clips, but their frames have the sizes {sizes}")
+    check_size(sizes[0], factor_of(settings.block_out_channels))
     train_video_autoencoder(settings, torch.cat(windows), out / "vae", progress=progress)
 
 

@@ -12,6 +12,7 @@ from svd_core.tasks.networks import LORA_FILE, plain
 from svd_core.tasks.settings import GenerationSettings
 
 STOCK_GROUPS = 32
+STOCK_EPS = 1e-5
 STOCK_RHO = 7.0
 """Exponent of the noise levels that diffusers' scheduler knows."""
 
@@ -63,6 +64,10 @@ def stock(network: SpatioTemporalUNet) -> UNetSpatioTemporalConditionModel:
             f"the network has norm_num_groups={groups}; diffusers' UNetSpatioTemporalConditionModel knows only "
             f"{STOCK_GROUPS}: train with norm_groups: {STOCK_GROUPS}"
         )
+    if bare.config["norm_eps"] not in (None, STOCK_EPS):
+        raise NotExportable(
+            f"the network has norm_eps={bare.config['norm_eps']:g}; diffusers' class knows only {STOCK_EPS:g}"
+        )
     own = ("norm_num_groups", "norm_eps")
     config = {key: value for key, value in bare.config.items() if not key.startswith("_") and key not in own}
     model = UNetSpatioTemporalConditionModel.from_config(config)
@@ -76,6 +81,8 @@ def _unlike_the_pipeline(run: Run) -> str | None:
         return f"objective: {run.phase.objective} is not what StableVideoDiffusionPipeline samples; it takes continuous"
     if run.generation.rho != STOCK_RHO:
         return f"generation.rho is {run.generation.rho:g}; diffusers' scheduler knows only {STOCK_RHO:g}"
+    if run.generation.guidance == "triangular":
+        return "generation.guidance is triangular; StableVideoDiffusionPipeline knows linear, and so constant, guidance"
     return None
 
 

@@ -20,7 +20,7 @@ from svd_core.diffusion import (
     triangular,
 )
 from svd_core.encoders.conditioners import Conditioners
-from svd_core.models.checkpoints import CheckpointError, locate
+from svd_core.models.checkpoints import CheckpointError, locate, read_json
 from svd_core.models.conditioning import added_time_ids
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.models.video_autoencoder import VideoAutoencoder
@@ -99,7 +99,9 @@ def _facts(folder: Path, network: SpatioTemporalUNet, autoencoder: VideoAutoenco
     if not path.is_file():
         frames = network.config["num_frames"]
         return {"task": "image_to_video", "latent_shape": (frames, network.config["out_channels"], 72, 128)}
-    config = json.loads(path.read_text())
+    config = read_json(path)
+    if missing := [key for key in ("task", "latent_shape", "generation", "phase") if key not in config]:
+        raise CheckpointError(f"{path} lacks {missing[0]!r}, which a training or an export writes")
     return {
         "task": config["task"],
         "latent_shape": tuple(config["latent_shape"]),

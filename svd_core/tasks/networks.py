@@ -1,6 +1,5 @@
 """The network of each phase: fresh, imported, inflated from an image model, or fitted to another task."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 from svd_core.encoders.conditioners import Conditioners
-from svd_core.models.adaptation import MaskedFrames, adapted
-from svd_core.models.checkpoints import CheckpointError, load_network, locate
+from svd_core.models.adaptation import WRAPPED, MaskedFrames, adapted, add_lora, lora_weights
+from svd_core.models.checkpoints import (
+    CheckpointError,
+    check_shapes,
+    load_network,
+    locate,
+    read_json,
+    stored_shapes,
+)
 from svd_core.models.inflation import inflate
 from svd_core.models.networks import image_unet
 from svd_core.models.unet import SpatioTemporalUNet
@@ -39,7 +45,12 @@ def next_network(phase: Phase, bases: Bases, encoders: Path, before: Path | None
     channels, ids = input_channels(phase.task, latent), TIME_IDS[phase.task]
     if inflated := isinstance(before_it, UNet2DConditionModel):
         video = inflate(
-            before_it, in_channels=channels, time_ids=ids, time_id_dim=bases.time_id_dim, num_frames=phase.frames
+            before_it,
+            in_channels=channels,
+            spatial=bases.spatial,
+            time_ids=ids,
+            time_id_dim=bases.time_id_dim,
+            num_frames=phase.frames,
         )
     else:
         video = adapted(before_it, in_channels=channels, time_ids=ids)
@@ -62,10 +73,10 @@ def check_start(bases: Bases, encoders: Path) -> None:
     if bases.start is None:
         return
     path = start_folder(bases.start) / "config.json"
-    config = json.loads(path.read_text())
+    config = read_json(path)
     wanted = {
-        "cross_attention_dim": json.loads((encoders / "image_encoder" / "config.json").read_text())["projection_dim"],
-        "out_channels": json.loads((encoders / "vae" / "config.json").read_text())["latent_channels"],
+        "cross_attention_dim": read_json(encoders / "image_encoder" / "config.json")["projection_dim"],
+        "out_channels": read_json(encoders / "vae" / "config.json")["latent_channels"],
     }
     for name, value in wanted.items():
         found = config.get(name)
@@ -90,7 +101,7 @@ def start_folder(start: str) -> Path:
 
 def load_unet(folder: Path) -> UNet2DConditionModel | SpatioTemporalUNet:
     """An image or a video network in diffusers' format, as its config says which."""
-    name = json.loads((folder / "config.json").read_text()).get("_class_name")
+    name = read_json(folder / "config.json").get("_class_name")
     if name == "UNet2DConditionModel":
         image: UNet2DConditionModel = load_network(UNet2DConditionModel, folder)
         return image
@@ -99,20 +110,20 @@ def load_unet(folder: Path) -> UNet2DConditionModel | SpatioTemporalUNet:
 
 
 def load_lora(network: nn.Module, file: Path) -> None:
-    """Add the low-rank weights of a file in diffusers' format. Raises CheckpointError naming those that do not fit."""
-    from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
+    """Add the low-rank weights of a file in diffusers' format, and freeze the rest.
 
-    from svd_core.models.adaptation import TEMPORAL_ATTENTION
+    Raises CheckpointError naming those that are missing, unknown or of another shape.
+    """
+    from peft import set_peft_model_state_dict
 
-    weights = {name.removeprefix("unet."): value for name, value in load_file(file).items()}
-    ranks = {value.shape[0] for name, value in weights.items() if name.endswith("lora_A.weight")}
+    found = {WRAPPED + name.removeprefix(WRAPPED): shape for name, shape in stored_shapes(file).items()}
+    ranks = {shape[0] for name, shape in found.items() if name.endswith("lora_A.weight")}
     if len(ranks) != 1:
         raise CheckpointError(f"{file}: expected low-rank weights of one rank, found ranks {sorted(ranks)}")
-    rank = ranks.pop()
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=TEMPORAL_ATTENTION), network)
-    outcome: Any = set_peft_model_state_dict(network, weights)
-    if outcome.unexpected_keys:
-        raise CheckpointError(f"{file}: no place in this network for {', '.join(outcome.unexpected_keys[:3])}")
+    add_lora(network, ranks.pop())
+    check_shapes({name: tuple(value.shape) for name, value in lora_weights(network).items()}, found, file)
+    weights = {name.removeprefix(WRAPPED): value for name, value in load_file(file).items()}
+    set_peft_model_state_dict(network, weights)
 
 
 @torch.no_grad()

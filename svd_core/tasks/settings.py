@@ -9,6 +9,8 @@ from svd_core.settings import NetworkSettings, Precision, Settings, check_sigmas
 Task = Literal["images", "text_to_video", "image_to_video", "frame_interpolation", "multi_view"]
 
 
+DISCRETE_STEPS = 1000
+"""Noise levels of Stable Diffusion's schedule."""
 STILLS = 16
 """Frames that images of a curated clip are drawn from: neighbours are much alike, and each costs an encoding."""
 TOLD: tuple[Task, ...] = ("images", "text_to_video")
@@ -252,13 +254,15 @@ class Bases(Settings):
 
     start: a folder or cached hub id with Stable Diffusion's image UNet or Stable Video Diffusion's video UNet, or the
     folder of another training; by default fresh weights of `network`. norm_groups: 32 is all that diffusers' own video
-    class knows, which a pipeline for export needs.
+    class knows, which a pipeline for export needs. spatial: `random` leaves the image network's weights behind where it
+    becomes a video network, the paper's arm without Stage I (section 3.2).
     """
 
     start: str | None = Field(None, min_length=1)
     network: NetworkSettings = NetworkSettings()
     norm_groups: int = Field(32, ge=1)
     time_id_dim: int = Field(256, ge=2)
+    spatial: Literal["copied", "random"] = Field("copied", exclude_if=lambda spatial: spatial == "copied")
 
 
 class PhaseSettings(Phase, Bases):
@@ -346,6 +350,9 @@ class TrainingRecipe(Bases, EncoderSettings):
         tasks = [phase.task for phase in self.chain]
         if "images" in tasks[first_video(tasks) :]:
             raise ValueError("images come before videos: an inflated network is no image model any more")
+        last = self.chain[-1]
+        if last.objective != "continuous" and self.generation.steps >= DISCRETE_STEPS:
+            raise ValueError(f"generation.steps must be below {DISCRETE_STEPS}, the noise levels of phase {last.name}")
         return self
 
 

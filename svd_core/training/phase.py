@@ -115,7 +115,20 @@ def _write_config(phase: Phase, generation: GenerationSettings, records: Records
         "latent_shape": list(records[0].latents[: phase.frames].shape),
         "clips": len(records),
     }
-    (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+    _write_json(config, folder / "config.json")
+
+
+def write_generation(folder: Path, generation: GenerationSettings) -> None:
+    """Have a finished phase sampled otherwise from now on."""
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), "generation": generation.model_dump(mode="json")}
+    _write_json(config, path)
+
+
+def _write_json(config: dict[str, Any], path: Path) -> None:
+    half = path.with_suffix(".half")
+    half.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+    half.replace(path)
 
 
 def _save_average(network: nn.Module, folder: Path) -> None:

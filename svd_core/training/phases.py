@@ -15,18 +15,24 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import polars as pl
+
 from svd_core.curation.table import check_captioned
-from svd_core.data.encoding import make_records, read_subset_ids
+from svd_core.data.encoding import make_records, origin_of, read_subset_ids
 from svd_core.data.rendered import render_clips
 from svd_core.data.windows import read_clip_table
 from svd_core.device import flags_restored
 from svd_core.encoders.conditioners import make_conditioners
+from svd_core.models.checkpoints import locate
 from svd_core.models.video_autoencoder import make_autoencoder
 from svd_core.progress import Progress, silent
-from svd_core.tasks.networks import check_start
-from svd_core.tasks.settings import TOLD, Phase, TrainingRecipe
+from svd_core.tasks.networks import check_start, start_folder
+from svd_core.tasks.settings import TOLD, Bases, Phase, TrainingRecipe
 from svd_core.training.execution import Execution
-from svd_core.training.phase import train_phase
+from svd_core.training.phase import train_phase, write_generation
+
+ORIGIN = "origin"
+"""A digest of the clips that records were made of."""
 
 Tell = Callable[[str], Progress]
 """Names the work that begins and answers with its listener."""
@@ -36,6 +42,7 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
     """Run or continue a training under `out`. Every process calls this; the first one prepares, all of them train."""
     with execution.together():
         if execution.rank == 0:
+            _check_named(recipe, out)
             out.mkdir(parents=True, exist_ok=True)
             _same_recipe(recipe, out / "recipe.json")
             with flags_restored():
@@ -45,7 +52,7 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
     before: Path | None = None
     for number, phase in enumerate(recipe.chain):
         folder = phase_folder(out, number, phase)
-        if not execution.told((folder / "unet" / "config.json").is_file()):
+        if not execution.told(_finished(folder)):
             train_phase(
                 phase,
                 recipe.bases,
@@ -59,29 +66,57 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
                 execution=execution,
                 progress=tell(phase.name),
             )
-        execution.wait()
+        with execution.together():
+            if execution.rank == 0:
+                write_generation(folder, recipe.generation)
         before = folder
+
+
+def _check_named(recipe: TrainingRecipe, out: Path) -> None:
+    """Raise CheckpointError for networks that are still to be read and are not there, before anything is made."""
+    if recipe.start is not None and not _finished(phase_folder(out, 0, recipe.chain[0])):
+        start_folder(recipe.start)
+    if recipe.autoencoder.folder is not None and not (out / "encoders").is_dir():
+        locate(recipe.autoencoder.folder, "vae")
+
+
+def _finished(phase: Path) -> bool:
+    return (phase / "unet" / "config.json").is_file()
 
 
 def _same_recipe(recipe: TrainingRecipe, path: Path) -> None:
     """Keep the recipe; refuse to continue a run with another one.
 
-    Data may be added, and phases that have not begun may be changed, added or left out.
+    Data may be added, and what nothing was made from yet may be changed, added or left out.
     """
     if path.is_file():
-        before = TrainingRecipe.model_validate_json(path.read_text())
-        for name in ("start", "network", "norm_groups", "time_id_dim", "autoencoder", "conditioners"):
-            if getattr(before, name) != getattr(recipe, name):
-                raise ValueError(f"{path}: this run began with another `{name}`; name a new folder, or put it back")
-        for name, clips in before.data.items():
-            if recipe.data.get(name) != clips:
-                raise ValueError(f"{path}: this run began with other `data.{name}`; name a new folder, or put it back")
-        begun = [p for n, p in enumerate(before.chain) if phase_folder(path.parent, n, p).is_dir()]
-        if [*recipe.chain[: len(begun)]] != begun:
-            raise ValueError(f"{path}: this run began with other phases; name a new folder, or put them back")
+        run, before = path.parent, TrainingRecipe.model_validate_json(path.read_text())
+        begun = [p for n, p in enumerate(before.chain) if phase_folder(run, n, p).is_dir()]
+        bound, now = (_bound(each, run, begun=bool(begun)) for each in (before, recipe))
+        if changed := [name for name, value in bound.items() if now.get(name) != value]:
+            raise ValueError(f"{path}: this run began with other `{changed[0]}`; name a new folder, or put it back")
+        for number, phase in enumerate(begun):
+            if [*recipe.chain[number : number + 1]] != [phase]:
+                raise ValueError(
+                    f"{path}: this run began with other phases, of which {phase.name!r} has begun; put it back, or "
+                    f"remove {phase_folder(run, number, phase)} and what follows it to train it anew"
+                )
     half = path.with_suffix(".half")
     half.write_text(recipe.model_dump_json(indent=1) + "\n")
     half.replace(path)
+
+
+def _bound(recipe: TrainingRecipe, run: Path, *, begun: bool) -> dict[str, object]:
+    """What something under `run` was made from, which therefore cannot change. begun: a phase has."""
+    bound: dict[str, object] = {}
+    if (run / "encoders").is_dir():
+        bound |= {"autoencoder": recipe.autoencoder, "conditioners": recipe.conditioners}
+        bound |= {f"data.{name}": clips.model_copy(update={"subset": None}) for name, clips in recipe.data.items()}
+    if (run / "records").is_dir():
+        bound |= {f"data.{name}.subset": clips.subset for name, clips in recipe.data.items()}
+    if begun:
+        bound |= {name: getattr(recipe, name) for name in Bases.model_fields}
+    return bound
 
 
 def _prepare(recipe: TrainingRecipe, out: Path, tell: Tell) -> None:
@@ -90,7 +125,7 @@ def _prepare(recipe: TrainingRecipe, out: Path, tell: Tell) -> None:
         if clips.render:
             _once(out / "clips" / name, partial(render_clips, clips))
     _once(out / "encoders", partial(_encoders, recipe, out, tell))
-    if not (phase_folder(out, 0, recipe.chain[0]) / "unet" / "config.json").is_file():
+    if not _finished(phase_folder(out, 0, recipe.chain[0])):
         check_start(recipe.bases, out / "encoders")
 
 
@@ -100,21 +135,34 @@ def _encode(recipe: TrainingRecipe, phase: Phase, out: Path, execution: Executio
     Raises ValueError for a clip without a caption where the task reads them.
     """
     folder, settings = records_folder(recipe, phase, out), recipe.records_of(phase)
-    if execution.told(folder.is_dir()):
-        return
     clips, half = clips_of(recipe, phase.data, out), folder.with_name(f"{folder.name}.half")
+    made = execution.told(folder.is_dir())
     with execution.together():
         chosen = read_subset_ids(recipe.data[phase.data].subset)
-        if phase.task in TOLD:
+        if execution.rank == 0 and made:
+            _check_origin(phase.data, clips, chosen, folder)
+        if not made and phase.task in TOLD:
             check_captioned(read_clip_table(clips, chosen), clips)
         half.mkdir(parents=True, exist_ok=True)
+    if made:
+        return
     with flags_restored():
         progress = tell(f"encode {phase.data} for {phase.name}")
         encoders = out / "encoders"
         make_records(settings, clips, encoders, half, clip_ids=chosen, execution=execution, progress=progress)
     with execution.together():
         if execution.rank == 0:
+            (half / ORIGIN).write_text(origin_of(clips, chosen))
             half.rename(folder)
+
+
+def _check_origin(name: str, clips: Path, chosen: pl.Series | None, records: Path) -> None:
+    """Raise ValueError where clips were added, scored again or chosen otherwise since they were encoded."""
+    if (records / ORIGIN).read_text() != origin_of(clips, chosen):
+        raise ValueError(
+            f"data {name}: {clips}, or what its subset chose, has changed since this run encoded it to {records}, and "
+            "samples would be other clips from here on; name a new folder, or put it back"
+        )
 
 
 def _once(folder: Path, make: Callable[[Path], None]) -> None:

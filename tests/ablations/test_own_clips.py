@@ -21,6 +21,7 @@ from ablations.outside import folder_digest
 from ablations.plan import plan
 from ablations.run import flat_settings
 from ablations.spec import load
+from svd_core.curation.table import SCHEMA
 from svd_core.data.video import write_h264
 from svd_core.tasks.settings import STILLS
 
@@ -43,12 +44,14 @@ tasks:
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Empty clip tables, enough to plan with, in the working folder."""
+    """Clip tables without shards, enough to plan with, in the working folder: five clips of four videos each."""
     monkeypatch.chdir(tmp_path)
     folder_digest.cache_clear()
     for name in ("mine", "held"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "clips.parquet").write_text(name)
+        row = {"num_frames": 16, "shard": "none.tar"}
+        rows = [{"clip_id": f"{name}-{n}", "source": f"{name}/{n % 4}.mp4", **row} for n in range(5)]
+        pl.DataFrame(rows, schema=SCHEMA).write_parquet(tmp_path / name / "clips.parquet")
     return tmp_path
 
 
@@ -71,6 +74,7 @@ def test_a_new_spec_is_about_ones_own_folders(folders: Path) -> None:
     roles = plan(load("footage.yaml")).runs["fewer_clips", 2]
     assert roles["subset"] == graph.runs["fewer_clips", 2]["subset"], "the last phase's, of which a report tells"
     assert "subset:stills" in roles
+    assert (spec.arms["moving"].reference.count, spec.arms["moving"].sample.clips) == (4, 4), "one of each video"
     with pytest.raises(AblateError, match=r"nothing has no clips.parquet"):
         write_new("other", Path("nothing"), Path("held"))
     with pytest.raises(AblateError, match="--clips and --held-out come together"):

@@ -80,6 +80,7 @@ def test_a_part_of_what_is_written_is_multiplied(edited):
         ("{}", "{phases.multi_view.seed: 3}", "is set by the spec's `seeds`"),
         ("{}", "{order: [images, views]}", "order names phase 'views'; there are: images, image_to_video, multi_view"),
         ("{}", "{reference.frames: 20}", "21 frames of .32, 32., but reference has 20"),
+        ("{}", "{reference.count: 3}", "sample.clips is .*, but reference.count is 3: a clip is sampled for each"),
         ("{}", "{execution.compiled: true}", "in a spec the cluster file has `compute`"),
         ("tsed,", "clip_scor,", "unknown metric 'clip_scor'"),
     ],

@@ -110,6 +110,8 @@ def test_train_sample_export_and_sample_what_was_exported(tmp_path: Path) -> Non
     refused = ablate("sample", run, "--prompt", "a ring", "--out", made)
     assert refused.returncode == 2
     assert refused.stderr == "ablate: task image_to_video takes 1 images, got 0\n"
+    taken = ablate("train", tmp_path / "tiny.yaml", "--out", tmp_path / "first.png")
+    assert (taken.returncode, taken.stderr.count("\n")) == (2, 1), taken.stderr
     missing = ablate("train", "svd", "--out", tmp_path / "svd")
     assert missing.returncode == 2
     assert "data images: curated/images has no clips.parquet" in missing.stderr

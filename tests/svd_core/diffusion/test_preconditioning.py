@@ -44,6 +44,14 @@ def test_the_loss_is_one_for_a_network_that_predicts_nothing() -> None:
     assert losses.mean().item() == pytest.approx(1, abs=0.02)
 
 
+def test_without_noise_the_input_is_returned_whatever_the_network_says() -> None:
+    clean = torch.randn(2, 3, dtype=torch.float64)
+    denoise = denoiser(lambda x, c_noise: 100 * torch.ones_like(x))
+    for sigma in (1e-3, 1e-6):
+        off = (denoise(clean, clean.new_full((2,), sigma)) - clean).abs().max()
+        assert off < 101 * sigma, "c_out = -sigma to first order, c_skip = 1"
+
+
 def test_every_element_is_denoised_at_its_own_level() -> None:
     noisy, sigma = torch.randn(3, 2, 4, 4), torch.tensor([0.1, 1.0, 10.0])
     denoise = denoiser(lambda x, c_noise: x * c_noise.reshape(-1, 1, 1, 1))

@@ -99,6 +99,18 @@ def test_a_folder_that_lacks_a_weight_is_refused(folder: Path, tmp_path: Path) -
         ClipText.load(without(folder, tmp_path / "text", "text_encoder", lacking="position_embedding.weight"))
 
 
+def test_a_folder_with_weights_of_another_shape_or_damaged_is_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "other")
+    path = tmp_path / "other" / "image_encoder" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "projection_dim": 8}))
+    with pytest.raises(ValueError, match=r"visual_projection\.weight \(24, 32\), but its config\.json says \(8, 32\)"):
+        ClipVision.load(tmp_path / "other")
+    file = tmp_path / "other" / "text_encoder" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(ValueError, match="text_encoder: damaged weights"):
+        ClipText.load(tmp_path / "other")
+
+
 def test_whatever_precision_the_config_names_it_computes_in_float32(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "half")
     path = tmp_path / "half" / "image_encoder" / "config.json"

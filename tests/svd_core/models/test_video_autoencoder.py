@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from svd_core.models.video_autoencoder import VideoAutoencoder, train_video_autoencoder
+from svd_core.models.video_autoencoder import VideoAutoencoder, WrongLatentScale, train_video_autoencoder
 from svd_core.tasks.settings import AutoencoderKLSettings
 
 
@@ -28,6 +28,8 @@ def test_a_small_autoencoder_learns_colours_soon(tmp_path: Path) -> None:
     spread = (images - images.mean((0, 2, 3), keepdim=True)).mean((2, 3)).abs().mean()
     assert off < 0.2 * spread
     autoencoder.check_scale(autoencoder.encode(images))
+    with pytest.raises(WrongLatentScale, match="do not differ at all"):
+        autoencoder.check_scale(torch.zeros(2, 4, 8, 8))
 
 
 def test_frames_are_decoded_alike_wherever_they_stand(tmp_path: Path) -> None:

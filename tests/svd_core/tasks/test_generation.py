@@ -1,6 +1,7 @@
 """Sampling and export: against the released pipeline's own code, and in the limits that must hold."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,13 @@ import torch
 from diffusers import StableVideoDiffusionPipeline, UNetSpatioTemporalConditionModel
 from diffusers.loaders import PeftAdapterMixin
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
-from svd_core.tasks.export import NotExportable, export
+from svd_core.models.checkpoints import CheckpointError
+from svd_core.models.unet import SpatioTemporalUNet
+from svd_core.tasks.export import NotExportable, export, stock
 from svd_core.tasks.generation import Request, Run, WrongRequest, generate
+from svd_core.tasks.networks import LORA_FILE
 from svd_core.tasks.settings import GenerationSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers, NumPy 2
@@ -95,6 +100,7 @@ def test_an_existing_folder_is_never_written_over(exported: Path, trained: Path)
     ("part", "change", "message"),
     [
         ("phase", {"objective": "v"}, "objective: v is not what StableVideoDiffusionPipeline samples"),
+        ("generation", {"guidance": "triangular"}, "guidance is triangular; StableVideoDiffusionPipeline knows linear"),
         ("generation", {"rho": 5.0}, "generation.rho is 5; diffusers' scheduler knows only 7"),
     ],
 )
@@ -139,11 +145,51 @@ def test_a_lora_is_exported_beside_the_network_it_belongs_to(trained: Path, tmp_
     assert (generate(own, request).int() - generate(again, request).int()).abs().max() <= 1
     assert any("lora_B" in name for name, _ in own.network.named_parameters())
     assert (generate(own, request).int() - generate(without, request).int()).abs().max() > 0
-    stock = ReadsLora.from_pretrained(tmp_path / "lora" / "unet")
-    stock.load_lora_adapter(tmp_path / "lora", weight_name="pytorch_lora_weights.safetensors", prefix="unet")
+    theirs = ReadsLora.from_pretrained(tmp_path / "lora" / "unet")
+    theirs.load_lora_adapter(tmp_path / "lora", weight_name="pytorch_lora_weights.safetensors", prefix="unet")
     inputs = (torch.randn(1, 3, 8, 8, 8), torch.zeros(1), torch.randn(1, 1, 32), torch.rand(1, 3))
     with torch.no_grad():
-        torch.testing.assert_close(stock(*inputs).sample, own.network(*inputs).sample, rtol=0, atol=1e-4)
+        torch.testing.assert_close(theirs(*inputs).sample, own.network(*inputs).sample, rtol=0, atol=1e-4)
+
+
+def test_an_epsilon_that_the_stock_class_has_not_is_not_exported(run: Run) -> None:
+    with pytest.raises(NotExportable, match=r"norm_eps=0\.01; diffusers' class knows only 1e-05"):
+        stock(SpatioTemporalUNet.from_config({**run.network.config, "norm_eps": 1e-2}))
+
+
+def test_a_lora_of_another_network_is_refused(trained: Path, tmp_path: Path) -> None:
+    for name in ("03-lora", "encoders"):
+        shutil.copytree(trained / name, tmp_path / name)
+    file = tmp_path / "03-lora" / LORA_FILE
+    whole = load_file(file)
+    first = next(iter(whole))
+    for weights, message in (
+        ({name: value for name, value in whole.items() if name != first}, f"1 missing \\({re.escape(first)}"),
+        ({**whole, "unet.ff.lora_A.weight": whole[first].clone()}, r"1 unknown \(unet\.ff"),
+        ({**whole, first: torch.zeros(4, 5)}, f"of another shape \\({re.escape(first)} \\(4, 5\\), expected"),
+    ):
+        save_file(weights, file)
+        with pytest.raises(CheckpointError, match=message):
+            Run.load(tmp_path / "03-lora")
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(CheckpointError, match="damaged"):
+        Run.load(tmp_path / "03-lora")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("config.json", "{}", r"config\.json lacks 'task'"),
+        ("unet/config.json", "[]", "expected a JSON object"),
+        ("unet/config.json", "{", r"unet/config\.json: cannot be read"),
+    ],
+)
+def test_a_wrong_config_is_named(name: str, text: str, message: str, trained: Path, tmp_path: Path) -> None:
+    for part in ("01-videos", "encoders"):
+        shutil.copytree(trained / part, tmp_path / part)
+    (tmp_path / "01-videos" / name).write_text(text)
+    with pytest.raises(CheckpointError, match=message):
+        Run.load(tmp_path / "01-videos")
 
 
 def test_zero_guidance_forgets_the_image(run: Run) -> None:

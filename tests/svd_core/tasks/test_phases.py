@@ -172,12 +172,57 @@ def test_a_run_is_never_continued_with_another_recipe(trained: Path, tmp_path: P
     for phase in trained.glob("[0-9][0-9]-*"):
         (tmp_path / phase.name).mkdir()
     for changes, asked, message in (
-        ({"time_id_dim": 16}, PHASES, "began with another `time_id_dim`"),
-        ({}, (PHASES[0], {**PHASES[1], "lr": 1e-2}, *PHASES[2:]), "began with other phases"),
+        ({"time_id_dim": 16}, PHASES, "began with other `time_id_dim`"),
+        ({}, (PHASES[0], {**PHASES[1], "lr": 1e-2}, *PHASES[2:]), r"other phases, .* 'videos' has begun; .*/01-videos"),
         ({}, PHASES[:2], "began with other phases"),
     ):
         with pytest.raises(ValueError, match=message):
             run_training(tiny_recipe(*asked, **changes), tmp_path, Execution())
+
+
+def test_clips_that_change_in_mid_training_are_refused(trained: Path, tmp_path: Path) -> None:
+    for kept in ("clips", "encoders", "records", "00-images"):
+        shutil.copytree(trained / kept, tmp_path / kept)
+    table = tmp_path / "clips" / "zooms" / "clips.parquet"
+    clips = pl.read_parquet(table)
+    pl.concat([clips[1:], clips[:1]]).write_parquet(table)
+    with pytest.raises(ValueError, match=r"data zooms: .*zooms, or what its subset chose, has changed since"):
+        run_training(tiny_recipe(*PHASES[:2]), tmp_path, Execution())
+
+
+def test_a_start_that_is_not_there_is_said_first_and_can_be_mended(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"'none/none' is neither a folder nor in the hub cache"):
+        run_training(tiny_recipe(PHASES[1], start="none/none"), tmp_path, Execution())
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(CheckpointError, match=r"cross_attention_dim is 32, .* encoders need 64"):
+        wider = {"conditioners": {"dim": 64}, "autoencoder": {"block_out_channels": [32, 32], "steps": 1}}
+        run_training(tiny_recipe(PHASES[1], start=str(trained / "00-images"), **wider), tmp_path, Execution())
+    run_training(tiny_recipe(PHASES[1], **wider), tmp_path, Execution())
+
+
+def test_a_finished_run_is_sampled_otherwise_when_told_so(trained: Path, tmp_path: Path) -> None:
+    for kept in ("clips", "encoders", "records", "00-images", "01-videos"):
+        shutil.copytree(trained / kept, tmp_path / kept)
+    run_training(tiny_recipe(*PHASES[:2], generation={"steps": 7}), tmp_path, Execution())
+    before, after = (json.loads((run / "01-videos" / "config.json").read_text()) for run in (trained, tmp_path))
+    assert after == {**before, "generation": {**before["generation"], "steps": 7}}
+
+
+def test_random_spatial_weights_are_the_arm_without_stage_one(trained: Path, tmp_path: Path) -> None:
+    for kept in ("clips", "encoders", "records", "00-images"):
+        shutil.copytree(trained / kept, tmp_path / kept)
+    unmoved = {**PHASES[1], "lr": 1e-30, "steps": 1}
+    run_training(tiny_recipe(PHASES[0], unmoved, spatial="random"), tmp_path, Execution())
+    image, random = (load_unet(run / "unet").state_dict() for run in (trained / "00-images", tmp_path / "01-videos"))
+    assert not torch.equal(random["conv_out.weight"], image["conv_out.weight"])
+    shutil.rmtree(tmp_path / "01-videos")
+    with pytest.raises(ValueError, match="began with other `spatial`"):
+        run_training(tiny_recipe(PHASES[0], unmoved), tmp_path, Execution())
+
+
+def test_a_size_that_latents_do_not_fill_is_refused_before_the_autoencoder_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"resolution \[17, 16\] must be multiples of 2, .* nearest: \[16, 16\]"):
+        run_training(tiny_recipe({**PHASES[1], "resolution": [17, 16]}), tmp_path, Execution())
 
 
 def test_impossible_recipes_are_refused() -> None:
@@ -197,6 +242,8 @@ def test_impossible_recipes_are_refused() -> None:
         tiny_recipe(PHASES[1], PHASES[0])
     with pytest.raises(ValueError, match=r"phase lora trains low-rank weights, .* put it last"):
         tiny_recipe(*PHASES, {**PHASES[2], "name": "more"})
+    with pytest.raises(ValueError, match=r"generation\.steps must be below 1000, the noise levels of phase videos"):
+        tiny_recipe({**PHASES[1], "objective": "v"}, generation={"steps": 1000})
     with pytest.raises(ValueError, match="sigma_min 2 must be below sigma_max 1"):
         tiny_recipe(PHASES[1], generation={"sigma_min": 2.0, "sigma_max": 1.0})
 
