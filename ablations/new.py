@@ -65,7 +65,7 @@ reference: {{folder: {held_out}, count: {count}, frames: {frames}, resolution: 3
 sample: {{clips: {count}}}
 score: {{}}
 """
-FRAMES, MOST_HELD_OUT = 10, 64
+FRAMES, LEAST_HELD_OUT, MOST_HELD_OUT = 10, 2, 64
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -108,10 +108,13 @@ def write_new(name: str, clips: Path | None = None, held_out: Path | None = None
 
 
 def _videos(held_out: Path) -> int:
-    """Videos of a folder that a clip can be held out of."""
+    """Videos of a folder that a clip can be held out of. Raises AblateError for too few."""
     from svd_core.curation.choice import one_of_a_video
 
     try:
-        return len(one_of_a_video(held_out, FRAMES))
+        videos = len(one_of_a_video(held_out, FRAMES))
     except ValueError as error:
         raise AblateError(str(error)) from error
+    if videos < LEAST_HELD_OUT:
+        raise AblateError(f"{held_out} has clips of {videos} video; FVD compares sets of {LEAST_HELD_OUT} at the least")
+    return videos

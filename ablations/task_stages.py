@@ -22,6 +22,7 @@ from svd_core.tasks.settings import (
     RecordSettings,
     SizedEncoderSettings,
     TaskSampleSettings,
+    first_video,
     part,
 )
 
@@ -120,10 +121,12 @@ def task_experiment(recipe: TaskRecipe, add: Add, needs: Mapping[Path, Need]) ->
     last = next((phase.data for phase in reversed(recipe.chain) if phase.data in subsets), None)
     phases = {"subset" if name == last else f"subset:{name}": node for name, node in subsets.items()}
     before: dict[str, Node] = {}
-    for phase in recipe.chain:
+    inflating = first_video([phase.task for phase in recipe.chain])
+    for number, phase in enumerate(recipe.chain):
         source = clips[f"data:{phase.data}"]
         records = add("records", records_of(recipe, phase, needs), encoders=encoders, **{source.stage: source})
-        settings = PhaseSettings(**dict(phase), **dict(recipe.bases))
+        bases = recipe.bases if number == inflating else recipe.bases.model_copy(update={"spatial": "copied"})
+        settings = PhaseSettings(**dict(phase), **dict(bases))
         chosen = {"subset": subsets[phase.data]} if phase.data in subsets else {}
         trained = add("train_phase", settings, encoders=encoders, records=records, **chosen, **before)
         before = {"before": trained}

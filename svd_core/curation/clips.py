@@ -169,7 +169,7 @@ def _captions(listed: Listed, path: Path, row: Row) -> Row:
         told = read_sidecar(path.with_suffix(".json")).at(float(str(row["start_s"])), float(str(row["end_s"])))
         return {"caption_image": told.image, "caption_video": told.video, "caption": told.merged} if told else {}
     text = path.with_suffix(".txt")
-    return {"caption": text.read_text(errors="replace").strip()} if text.exists() else {}
+    return {"caption": text.read_text("utf-8-sig", "replace").strip()} if text.exists() else {}
 
 
 @cache

@@ -8,7 +8,7 @@ import glob
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ import fsspec
 import polars as pl
 
 SIDECARS = (".json", ".txt")
-"""What stands beside a video of the same name, its caption as text; never taken for videos."""
+"""Captions beside a video of the same name; never taken for videos."""
 MANIFESTS = (".csv", ".parquet")
 PLACE_COLUMNS = ("source", "path", "url")
 CAPTION_COLUMNS = ("caption", "caption_image", "caption_video")
@@ -57,9 +57,7 @@ def list_videos(source: str) -> list[Listed]:
         videos = list(_rows(source))
     elif source.endswith(".tar"):
         videos = list(_members(source))
-    elif path.is_file():
-        videos = [_with_caption(Listed(path.name, source, source), path.with_suffix(".txt"))]
-    elif "://" in source:
+    elif path.is_file() or "://" in source:
         videos = [Listed(path.name, source, source)]
     else:
         raise SourceError(f"{source}: no such folder, file or glob{_nearest(path)}")
@@ -71,13 +69,17 @@ def list_videos(source: str) -> list[Listed]:
 
 
 def stamp(video: Listed) -> list[object]:
-    """What tells whether a video has changed since it was curated: identifier, captions, size and time of a file."""
-    try:
-        status = Path(video.location).stat()
-        file: list[object] = [status.st_size, status.st_mtime_ns]
-    except (OSError, ValueError):
-        file = []
-    return [video.identifier, *map(list, video.captions), list(video.member or ()), *file]
+    """What tells whether a video has changed since it was curated: identifier, captions, size and time of its files."""
+    files = _states(Path(video.location))
+    return [video.identifier, *map(list, video.captions), list(video.member or ()), *files]
+
+
+def _states(path: Path) -> Iterator[int]:
+    """Size and time of a file, and of what stands beside it."""
+    for suffix in (path.suffix, *SIDECARS):
+        with suppress(OSError, ValueError):
+            status = path.with_suffix(suffix).stat()
+            yield from (status.st_size, status.st_mtime_ns)
 
 
 @contextmanager
@@ -111,16 +113,7 @@ def _files(root: Path, paths: Iterable[Path]) -> Iterator[Listed]:
         name = path.relative_to(root)
         hidden = any(part.startswith(".") for part in name.parts)
         if path.is_file() and path.suffix not in SIDECARS and not hidden:
-            yield _with_caption(Listed(name.as_posix(), _readable(str(path)), str(path)), path.with_suffix(".txt"))
-
-
-def _with_caption(video: Listed, beside: Path) -> Listed:
-    """A video with the caption in the text file beside it, if there is one."""
-    try:
-        caption = beside.read_text("utf-8", "replace").strip() if beside.is_file() else ""
-    except OSError as error:
-        return replace(video, error=f"its caption {beside.name} cannot be read: {error.strerror}")
-    return replace(video, captions=(("caption", caption),)) if caption else video
+            yield Listed(name.as_posix(), _readable(str(path)), str(path))
 
 
 def _readable(path: str) -> str:

@@ -37,10 +37,10 @@ def make_records(
     clip_ids: pl.Series | None = None,
     execution: Execution | None = None,
     progress: Progress = silent,
-) -> None:
+) -> str:
     """Encode a clip folder, or those of `clip_ids`, by the frozen networks of `encoders` into records under `out`.
 
-    Every process calls this and encodes its share. Whole shards that are there are kept.
+    Every process calls this and encodes its share. Whole shards that are there are kept. Returns `origin_of` the clips.
     """
     execution = execution or Execution()
     with execution.together():
@@ -51,6 +51,7 @@ def make_records(
         table = read_clip_table(clips, clip_ids)
     encode = partial(encode_records, settings, clips, table, autoencoder, conditioners, progress=progress)
     write_records(out, origin, len(table), encode, execution)
+    return origin
 
 
 def origin_of(clips: Path, clip_ids: pl.Series | None) -> str:

@@ -80,7 +80,7 @@ class VideoAutoencoder:
         """Raise WrongLatentScale unless the scaled encoder means spread about as much as unit variance."""
         spread = float((means.float() * self.scale).std())
         low, high = PLAUSIBLE_SPREAD
-        if not spread > 0:
+        if spread == 0:
             raise WrongLatentScale("latents do not differ at all: is every frame of these clips one colour?")
         if not low <= spread <= high:
             raise WrongLatentScale(

@@ -1,10 +1,12 @@
 """The network of each phase: fresh, imported, inflated from an image model, or fitted to another task."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -27,6 +29,10 @@ from svd_core.tasks.settings import Bases, Phase
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 """Where diffusers looks for low-rank weights."""
+
+
+LORA_METADATA = "lora_adapter_metadata"
+"""Where diffusers keeps how low-rank weights were made."""
 
 
 def next_network(phase: Phase, bases: Bases, encoders: Path, before: Path | None) -> tuple[nn.Module, bool]:
@@ -54,6 +60,10 @@ def next_network(phase: Phase, bases: Bases, encoders: Path, before: Path | None
         )
     else:
         video = adapted(before_it, in_channels=channels, time_ids=ids)
+        if before is None and bases.spatial == "random":
+            raise CheckpointError(
+                f"spatial: random leaves an image network's weights behind; {bases.start} is of videos"
+            )
     video.register_to_config(num_frames=phase.frames)
     return (MaskedFrames(video) if phase.task == "frame_interpolation" else video), inflated
 
@@ -120,7 +130,12 @@ def load_lora(network: nn.Module, file: Path) -> None:
     ranks = {shape[0] for name, shape in found.items() if name.endswith("lora_A.weight")}
     if len(ranks) != 1:
         raise CheckpointError(f"{file}: expected low-rank weights of one rank, found ranks {sorted(ranks)}")
-    add_lora(network, ranks.pop())
+    rank = ranks.pop()
+    with safe_open(file, "pt") as stored:
+        told = json.loads((stored.metadata() or {}).get(LORA_METADATA, "{}"))
+    if others := {value for key, value in told.items() if key.endswith("lora_alpha")} - {rank}:
+        raise CheckpointError(f"{file}: lora_alpha is {others.pop()}; only that of its rank, {rank}, is known")
+    add_lora(network, rank)
     check_shapes({name: tuple(value.shape) for name, value in lora_weights(network).items()}, found, file)
     weights = {name.removeprefix(WRAPPED): value for name, value in load_file(file).items()}
     set_peft_model_state_dict(network, weights)

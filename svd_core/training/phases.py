@@ -11,7 +11,7 @@ Everything is made once: the same command continues where the last one stopped.
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -47,8 +47,9 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
             _same_recipe(recipe, out / "recipe.json")
             with flags_restored():
                 _prepare(recipe, out, tell)
-    for phase in recipe.chain:
-        _encode(recipe, phase, out, execution, tell)
+    for number, phase in enumerate(recipe.chain):
+        if not execution.told(_finished(phase_folder(out, number, phase))):
+            _encode(recipe, phase, out, execution, tell)
     before: Path | None = None
     for number, phase in enumerate(recipe.chain):
         folder = phase_folder(out, number, phase)
@@ -91,29 +92,34 @@ def _same_recipe(recipe: TrainingRecipe, path: Path) -> None:
     """
     if path.is_file():
         run, before = path.parent, TrainingRecipe.model_validate_json(path.read_text())
-        begun = [p for n, p in enumerate(before.chain) if phase_folder(run, n, p).is_dir()]
-        bound, now = (_bound(each, run, begun=bool(begun)) for each in (before, recipe))
+        folders = [phase_folder(run, number, phase) for number, phase in enumerate(before.chain)]
+        begun = [number for number, folder in enumerate(folders) if (folder / "metrics.jsonl").is_file()]
+        last = before.chain[: max(begun, default=-1) + 1]
+        bound, now = (_bound(each, run, last) for each in (before, recipe))
         if changed := [name for name, value in bound.items() if now.get(name) != value]:
             raise ValueError(f"{path}: this run began with other `{changed[0]}`; name a new folder, or put it back")
-        for number, phase in enumerate(begun):
-            if [*recipe.chain[number : number + 1]] != [phase]:
+        for number, phase in enumerate(last):
+            if recipe.chain[number : number + 1] != (phase,):
                 raise ValueError(
-                    f"{path}: this run began with other phases, of which {phase.name!r} has begun; put it back, or "
-                    f"remove {phase_folder(run, number, phase)} and what follows it to train it anew"
+                    f"{path}: this run began with another phase {phase.name!r}; put it back, or remove "
+                    f"{folders[number]} and what follows it to train it anew"
                 )
     half = path.with_suffix(".half")
     half.write_text(recipe.model_dump_json(indent=1) + "\n")
     half.replace(path)
 
 
-def _bound(recipe: TrainingRecipe, run: Path, *, begun: bool) -> dict[str, object]:
-    """What something under `run` was made from, which therefore cannot change. begun: a phase has."""
+def _bound(recipe: TrainingRecipe, run: Path, begun: Sequence[Phase]) -> dict[str, object]:
+    """What something under `run` was made from, which therefore cannot change. begun: phases that have."""
     bound: dict[str, object] = {}
-    if (run / "encoders").is_dir():
+    encoded = (run / "encoders").is_dir()
+    for name, clips in recipe.data.items():
+        if encoded or (run / "clips" / name).is_dir():
+            bound[f"data.{name}"] = clips.model_copy(update={"subset": None})
+        if name in {phase.data for phase in begun}:
+            bound[f"data.{name}.subset"] = clips.subset
+    if encoded:
         bound |= {"autoencoder": recipe.autoencoder, "conditioners": recipe.conditioners}
-        bound |= {f"data.{name}": clips.model_copy(update={"subset": None}) for name, clips in recipe.data.items()}
-    if (run / "records").is_dir():
-        bound |= {f"data.{name}.subset": clips.subset for name, clips in recipe.data.items()}
     if begun:
         bound |= {name: getattr(recipe, name) for name in Bases.model_fields}
     return bound
@@ -139,20 +145,21 @@ def _encode(recipe: TrainingRecipe, phase: Phase, out: Path, execution: Executio
     made = execution.told(folder.is_dir())
     with execution.together():
         chosen = read_subset_ids(recipe.data[phase.data].subset)
-        if execution.rank == 0 and made:
+        if made:
             _check_origin(phase.data, clips, chosen, folder)
-        if not made and phase.task in TOLD:
-            check_captioned(read_clip_table(clips, chosen), clips)
-        half.mkdir(parents=True, exist_ok=True)
+        else:
+            if phase.task in TOLD:
+                check_captioned(read_clip_table(clips, chosen), clips)
+            half.mkdir(parents=True, exist_ok=True)
     if made:
         return
     with flags_restored():
         progress = tell(f"encode {phase.data} for {phase.name}")
         encoders = out / "encoders"
-        make_records(settings, clips, encoders, half, clip_ids=chosen, execution=execution, progress=progress)
+        origin = make_records(settings, clips, encoders, half, clip_ids=chosen, execution=execution, progress=progress)
     with execution.together():
         if execution.rank == 0:
-            (half / ORIGIN).write_text(origin_of(clips, chosen))
+            (half / ORIGIN).write_text(origin)
             half.rename(folder)
 
 

@@ -81,6 +81,10 @@ def test_a_new_spec_is_about_ones_own_folders(folders: Path) -> None:
         write_new("other", Path("mine"))
     with pytest.raises(AblateError, match=r"footage_recipe.yaml exists already"):
         write_new("footage", Path("mine"), Path("held"))
+    table = Path("held/clips.parquet")
+    pl.read_parquet(table)[:1].write_parquet(table)
+    with pytest.raises(AblateError, match="held has clips of 1 video; FVD compares sets of 2 at the least"):
+        write_new("other", Path("mine"), Path("held"))
 
 
 def test_what_is_in_a_folder_counts_and_not_where_it_lies(folders: Path) -> None:

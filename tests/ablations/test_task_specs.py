@@ -32,6 +32,14 @@ def test_arms_share_the_phases_that_they_have_in_common():
     assert len(set(keys(spec, "phase:multi_view").values())) == len(spec.runs())
 
 
+def test_random_spatial_weights_leave_the_image_phase_shared(edited):
+    spec = edited("multi_view", "from_images: {", "from_images: {spatial: random, ")
+    images, inflated = keys(spec, "phase:images"), keys(load("multi_view"), "phase:multi_view")
+    assert images["from_images", 0] == images["from_video", 0]
+    changed = keys(spec, "phase:multi_view")
+    assert {run for run in changed if changed[run] != inflated[run]} == {("from_images", seed) for seed in spec.seeds}
+
+
 def test_arms_that_differ_in_sampling_share_the_training():
     spec = load("image_to_video")
     trained, sampled = keys(spec, "phase:image_to_video"), keys(spec, "sample")

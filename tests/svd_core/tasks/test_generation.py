@@ -171,6 +171,9 @@ def test_a_lora_of_another_network_is_refused(trained: Path, tmp_path: Path) -> 
         save_file(weights, file)
         with pytest.raises(CheckpointError, match=message):
             Run.load(tmp_path / "03-lora")
+    save_file(whole, file, {"lora_adapter_metadata": json.dumps({"r": 4, "lora_alpha": 16})})
+    with pytest.raises(CheckpointError, match="lora_alpha is 16; only that of its rank, 4, is known"):
+        Run.load(tmp_path / "03-lora")
     file.write_bytes(file.read_bytes()[:500])
     with pytest.raises(CheckpointError, match="damaged"):
         Run.load(tmp_path / "03-lora")

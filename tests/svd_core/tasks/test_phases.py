@@ -13,7 +13,7 @@ from tiny_recipes import PHASE, PHASES, tiny_recipe
 
 from svd_core.encoders.text import PromptTooLong
 from svd_core.models.checkpoints import CheckpointError
-from svd_core.models.inflation import is_new
+from svd_core.models.inflation import NotInflatable, is_new
 from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.tasks.networks import LORA_FILE, load_unet
 from svd_core.tasks.settings import TrainingRecipe
@@ -169,12 +169,13 @@ def test_a_wrong_latent_scale_is_refused_with_the_right_one(trained: Path, tmp_p
 
 def test_a_run_is_never_continued_with_another_recipe(trained: Path, tmp_path: Path) -> None:
     shutil.copyfile(trained / "recipe.json", tmp_path / "recipe.json")
-    for phase in trained.glob("[0-9][0-9]-*"):
-        (tmp_path / phase.name).mkdir()
+    for lines in trained.glob("[0-9][0-9]-*/metrics.jsonl"):
+        (tmp_path / lines.parent.name).mkdir()
+        shutil.copy(lines, tmp_path / lines.parent.name)
     for changes, asked, message in (
         ({"time_id_dim": 16}, PHASES, "began with other `time_id_dim`"),
-        ({}, (PHASES[0], {**PHASES[1], "lr": 1e-2}, *PHASES[2:]), r"other phases, .* 'videos' has begun; .*/01-videos"),
-        ({}, PHASES[:2], "began with other phases"),
+        ({}, (PHASES[0], {**PHASES[1], "lr": 1e-2}, *PHASES[2:]), "another phase 'videos'; .*/01-videos"),
+        ({}, PHASES[:2], "began with another phase 'image_to_video'"),
     ):
         with pytest.raises(ValueError, match=message):
             run_training(tiny_recipe(*asked, **changes), tmp_path, Execution())
@@ -200,6 +201,28 @@ def test_a_start_that_is_not_there_is_said_first_and_can_be_mended(trained: Path
     run_training(tiny_recipe(PHASES[1], **wider), tmp_path, Execution())
 
 
+def test_what_has_not_begun_is_mended_and_what_was_rendered_is_bound(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "clips", tmp_path / "clips")
+    with pytest.raises(NotInflatable, match="in_channels=4 is fewer than the network's 8"):
+        run_training(tiny_recipe(PHASES[1], start=str(trained / "02-image_to_video")), tmp_path, Execution())
+    zooms = {"render": "camera_moves", "move": "zoom", "count": 6, "frames": 4, "resolution": 16}
+    with pytest.raises(ValueError, match=r"began with other `data\.zooms`"):
+        run_training(tiny_recipe(PHASES[1], data={"zooms": zooms}), tmp_path, Execution())
+    shutil.rmtree(tmp_path / "encoders")
+    with pytest.raises(ValueError, match=r"began with other `data\.zooms`"):
+        run_training(tiny_recipe(PHASES[1], data={"zooms": zooms}), tmp_path, Execution())
+    run_training(tiny_recipe(PHASES[1]), tmp_path, Execution())
+    assert {path.suffix for path in (tmp_path / "records").iterdir()} == {""}
+
+
+def test_clips_of_a_finished_run_may_change(trained: Path, tmp_path: Path) -> None:
+    for kept in ("clips", "encoders", "records", "00-images", "01-videos"):
+        shutil.copytree(trained / kept, tmp_path / kept)
+    table = tmp_path / "clips" / "zooms" / "clips.parquet"
+    pl.read_parquet(table)[1:].write_parquet(table)
+    run_training(tiny_recipe(*PHASES[:2]), tmp_path, Execution())
+
+
 def test_a_finished_run_is_sampled_otherwise_when_told_so(trained: Path, tmp_path: Path) -> None:
     for kept in ("clips", "encoders", "records", "00-images", "01-videos"):
         shutil.copytree(trained / kept, tmp_path / kept)
@@ -215,9 +238,11 @@ def test_random_spatial_weights_are_the_arm_without_stage_one(trained: Path, tmp
     run_training(tiny_recipe(PHASES[0], unmoved, spatial="random"), tmp_path, Execution())
     image, random = (load_unet(run / "unet").state_dict() for run in (trained / "00-images", tmp_path / "01-videos"))
     assert not torch.equal(random["conv_out.weight"], image["conv_out.weight"])
-    shutil.rmtree(tmp_path / "01-videos")
     with pytest.raises(ValueError, match="began with other `spatial`"):
         run_training(tiny_recipe(PHASES[0], unmoved), tmp_path, Execution())
+    kept = {"start": str(trained / "01-videos"), "spatial": "random"}
+    with pytest.raises(CheckpointError, match=r"spatial: random leaves .* weights behind; .* of videos"):
+        run_training(tiny_recipe(PHASES[2], **kept), tmp_path / "other", Execution())
 
 
 def test_a_size_that_latents_do_not_fill_is_refused_before_the_autoencoder_is_trained(tmp_path: Path) -> None:
@@ -272,7 +297,7 @@ def test_a_phase_that_has_not_begun_may_change(trained: Path, tmp_path: Path) ->
     shutil.copyfile(trained / "recipe.json", tmp_path / "recipe.json")
     run_training(tiny_recipe(*PHASES[:2], {**PHASES[2], "lr": 1e-5}), tmp_path, Execution())
     assert TrainingRecipe.model_validate_json((tmp_path / "recipe.json").read_text()).chain[2].lr == 1e-5
-    with pytest.raises(ValueError, match="began with other phases"):
+    with pytest.raises(ValueError, match="began with another phase 'image_to_video'"):
         run_training(tiny_recipe(*PHASES[:3]), tmp_path, Execution())
 
 
