@@ -115,19 +115,24 @@ def _write_config(phase: Phase, generation: GenerationSettings, records: Records
         "latent_shape": list(records[0].latents[: phase.frames].shape),
         "clips": len(records),
     }
-    _write_json(config, folder / "config.json")
+    write_whole(folder / "config.json", _as_text(config))
 
 
 def write_generation(folder: Path, generation: GenerationSettings) -> None:
     """Have a finished phase sampled otherwise from now on."""
     path = folder / "config.json"
     config = {**json.loads(path.read_text()), "generation": generation.model_dump(mode="json")}
-    _write_json(config, path)
+    write_whole(path, _as_text(config))
 
 
-def _write_json(config: dict[str, Any], path: Path) -> None:
+def _as_text(config: dict[str, Any]) -> str:
+    return json.dumps(config, indent=1, sort_keys=True) + "\n"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file in whose place there is never half of it."""
     half = path.with_suffix(".half")
-    half.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+    half.write_text(text)
     half.replace(path)
 
 

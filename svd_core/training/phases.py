@@ -29,7 +29,7 @@ from svd_core.progress import Progress, silent
 from svd_core.tasks.networks import check_start, start_folder
 from svd_core.tasks.settings import TOLD, Bases, Phase, TrainingRecipe
 from svd_core.training.execution import Execution
-from svd_core.training.phase import train_phase, write_generation
+from svd_core.training.phase import train_phase, write_generation, write_whole
 
 ORIGIN = "origin"
 """A digest of the clips that records were made of."""
@@ -47,13 +47,18 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
             _same_recipe(recipe, out / "recipe.json")
             with flags_restored():
                 _prepare(recipe, out, tell)
-    for number, phase in enumerate(recipe.chain):
-        if not execution.told(_finished(phase_folder(out, number, phase))):
+    folders = [phase_folder(out, number, phase) for number, phase in enumerate(recipe.chain)]
+    finished = [execution.told(_finished(folder)) for folder in folders]
+    for phase, done in zip(recipe.chain, finished, strict=True):
+        if not done:
             _encode(recipe, phase, out, execution, tell)
     before: Path | None = None
-    for number, phase in enumerate(recipe.chain):
-        folder = phase_folder(out, number, phase)
-        if not execution.told(_finished(folder)):
+    for phase, folder, done in zip(recipe.chain, folders, finished, strict=True):
+        if done:
+            with execution.together():
+                if execution.rank == 0:
+                    write_generation(folder, recipe.generation)
+        else:
             train_phase(
                 phase,
                 recipe.bases,
@@ -67,9 +72,7 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
                 execution=execution,
                 progress=tell(phase.name),
             )
-        with execution.together():
-            if execution.rank == 0:
-                write_generation(folder, recipe.generation)
+            execution.wait()
         before = folder
 
 
@@ -104,21 +107,19 @@ def _same_recipe(recipe: TrainingRecipe, path: Path) -> None:
                     f"{path}: this run began with another phase {phase.name!r}; put it back, or remove "
                     f"{folders[number]} and what follows it to train it anew"
                 )
-    half = path.with_suffix(".half")
-    half.write_text(recipe.model_dump_json(indent=1) + "\n")
-    half.replace(path)
+    write_whole(path, recipe.model_dump_json(indent=1) + "\n")
 
 
 def _bound(recipe: TrainingRecipe, run: Path, begun: Sequence[Phase]) -> dict[str, object]:
     """What something under `run` was made from, which therefore cannot change. begun: phases that have."""
     bound: dict[str, object] = {}
-    encoded = (run / "encoders").is_dir()
+    prepared = (run / "encoders").is_dir()
     for name, clips in recipe.data.items():
-        if encoded or (run / "clips" / name).is_dir():
+        if prepared or (run / "clips" / name).is_dir():
             bound[f"data.{name}"] = clips.model_copy(update={"subset": None})
         if name in {phase.data for phase in begun}:
             bound[f"data.{name}.subset"] = clips.subset
-    if encoded:
+    if prepared:
         bound |= {"autoencoder": recipe.autoencoder, "conditioners": recipe.conditioners}
     if begun:
         bound |= {name: getattr(recipe, name) for name in Bases.model_fields}
@@ -145,12 +146,12 @@ def _encode(recipe: TrainingRecipe, phase: Phase, out: Path, execution: Executio
     made = execution.told(folder.is_dir())
     with execution.together():
         chosen = read_subset_ids(recipe.data[phase.data].subset)
-        if made:
-            _check_origin(phase.data, clips, chosen, folder)
-        else:
+        if not made:
             if phase.task in TOLD:
                 check_captioned(read_clip_table(clips, chosen), clips)
             half.mkdir(parents=True, exist_ok=True)
+        elif execution.rank == 0:
+            _check_origin(phase.data, clips, chosen, folder)
     if made:
         return
     with flags_restored():

@@ -13,6 +13,7 @@ from diffusers import StableVideoDiffusionPipeline, UNetSpatioTemporalConditionM
 from diffusers.loaders import PeftAdapterMixin
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny_recipes import copied
 
 from svd_core.models.checkpoints import CheckpointError
 from svd_core.models.unet import SpatioTemporalUNet
@@ -107,8 +108,7 @@ def test_an_existing_folder_is_never_written_over(exported: Path, trained: Path)
 def test_what_the_pipeline_would_sample_otherwise_is_not_exported(
     part: str, change: dict[str, object], message: str, trained: Path, tmp_path: Path
 ) -> None:
-    for name in ("02-image_to_video", "encoders"):
-        shutil.copytree(trained / name, tmp_path / name)
+    copied(trained, tmp_path, "02-image_to_video", "encoders")
     path = tmp_path / "02-image_to_video" / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, part: {**config[part], **change}}))
@@ -158,8 +158,7 @@ def test_an_epsilon_that_the_stock_class_has_not_is_not_exported(run: Run) -> No
 
 
 def test_a_lora_of_another_network_is_refused(trained: Path, tmp_path: Path) -> None:
-    for name in ("03-lora", "encoders"):
-        shutil.copytree(trained / name, tmp_path / name)
+    copied(trained, tmp_path, "03-lora", "encoders")
     file = tmp_path / "03-lora" / LORA_FILE
     whole = load_file(file)
     first = next(iter(whole))
@@ -188,8 +187,7 @@ def test_a_lora_of_another_network_is_refused(trained: Path, tmp_path: Path) -> 
     ],
 )
 def test_a_wrong_config_is_named(name: str, text: str, message: str, trained: Path, tmp_path: Path) -> None:
-    for part in ("01-videos", "encoders"):
-        shutil.copytree(trained / part, tmp_path / part)
+    copied(trained, tmp_path, "01-videos", "encoders")
     (tmp_path / "01-videos" / name).write_text(text)
     with pytest.raises(CheckpointError, match=message):
         Run.load(tmp_path / "01-videos")

@@ -9,14 +9,13 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_recipes import PHASE, PHASES, tiny_recipe
+from tiny_recipes import PHASE, PHASES, copied, tiny_recipe
 
 from svd_core.encoders.text import PromptTooLong
 from svd_core.models.checkpoints import CheckpointError
-from svd_core.models.inflation import NotInflatable, is_new
+from svd_core.models.inflation import is_new
 from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.tasks.networks import LORA_FILE, load_unet
-from svd_core.tasks.settings import TrainingRecipe
 from svd_core.training import loop, watching
 from svd_core.training import phase as one_phase
 from svd_core.training.execution import Execution
@@ -37,8 +36,7 @@ def network_files(folder: Path) -> dict[str, bytes]:
 def test_interrupted_in_any_phase_the_result_is_the_same_to_the_bit(
     stops: tuple[int, int], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for kept in ("clips", "encoders", "records"):
-        shutil.copytree(trained / kept, tmp_path / kept)
+    copied(trained, tmp_path, "clips", "encoders", "records")
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
     batch_of = one_phase.batch_of
     for name, stop in zip(("videos", "lora"), stops, strict=True):
@@ -59,8 +57,7 @@ def test_interrupted_in_any_phase_the_result_is_the_same_to_the_bit(
 
 def test_no_frozen_network_runs_while_training(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Users of public code pay for the autoencoder at every step."""
-    for kept in ("clips", "encoders", "records"):
-        shutil.copytree(trained / kept, tmp_path / kept)
+    copied(trained, tmp_path, "clips", "encoders", "records")
 
     def never(*args: object) -> None:
         raise AssertionError("an encoder ran during training")
@@ -92,8 +89,7 @@ def test_low_rank_weights_are_of_the_temporal_attention_and_the_network_below_st
 
 def test_the_move_to_the_continuous_objective_begins_with_the_time_embedding(trained: Path, tmp_path: Path) -> None:
     """The paper's adaptation: the time embedding alone, then all layers, both with the continuous objective."""
-    for kept in ("clips", "encoders", "records", "00-images"):
-        shutil.copytree(trained / kept, tmp_path / kept)
+    copied(trained, tmp_path, "clips", "encoders", "records", "00-images")
     adaptation = {**PHASES[0], "objective": "continuous", "offset_noise": 0.0}
     recipe = tiny_recipe(
         PHASES[0], {**adaptation, "name": "time", "trained": "time_embedding"}, {**adaptation, "name": "all"}
@@ -109,8 +105,7 @@ def test_the_move_to_the_continuous_objective_begins_with_the_time_embedding(tra
 
 
 def test_interpolation_is_saved_as_a_plain_network_of_nine_channels(trained: Path, tmp_path: Path) -> None:
-    for kept in ("clips", "encoders"):
-        shutil.copytree(trained / kept, tmp_path / kept)
+    copied(trained, tmp_path, "clips", "encoders")
     phase = {**PHASE, "name": "between", "task": "frame_interpolation", "steps": 2, "frames": 4}
     run_training(tiny_recipe(phase, start=str(trained / "02-image_to_video")), tmp_path, Execution())
     assert load_unet(tmp_path / "00-between" / "unet").config["in_channels"] == 9
@@ -150,16 +145,14 @@ def test_new_layers_of_interpolation_have_their_own_learning_rate(trained: Path,
 def test_clips_that_do_not_fit_are_refused(
     phase: dict[str, object], message: str, trained: Path, tmp_path: Path
 ) -> None:
-    for kept in ("clips", "encoders"):
-        shutil.copytree(trained / kept, tmp_path / kept)
+    copied(trained, tmp_path, "clips", "encoders")
     with pytest.raises(ValueError, match=message):
         run_training(tiny_recipe({**PHASES[1], **phase}), tmp_path, Execution())
     assert not list((tmp_path / "records").glob("*[!f]/index.parquet"))
 
 
 def test_a_wrong_latent_scale_is_refused_with_the_right_one(trained: Path, tmp_path: Path) -> None:
-    for kept in ("clips", "encoders"):
-        shutil.copytree(trained / kept, tmp_path / kept)
+    copied(trained, tmp_path, "clips", "encoders")
     path = tmp_path / "encoders" / "vae" / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, "scaling_factor": config["scaling_factor"] * 0.18215}))
@@ -167,73 +160,8 @@ def test_a_wrong_latent_scale_is_refused_with_the_right_one(trained: Path, tmp_p
         run_training(tiny_recipe(PHASES[1]), tmp_path, Execution())
 
 
-def test_a_run_is_never_continued_with_another_recipe(trained: Path, tmp_path: Path) -> None:
-    shutil.copyfile(trained / "recipe.json", tmp_path / "recipe.json")
-    for lines in trained.glob("[0-9][0-9]-*/metrics.jsonl"):
-        (tmp_path / lines.parent.name).mkdir()
-        shutil.copy(lines, tmp_path / lines.parent.name)
-    for changes, asked, message in (
-        ({"time_id_dim": 16}, PHASES, "began with other `time_id_dim`"),
-        ({}, (PHASES[0], {**PHASES[1], "lr": 1e-2}, *PHASES[2:]), "another phase 'videos'; .*/01-videos"),
-        ({}, PHASES[:2], "began with another phase 'image_to_video'"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            run_training(tiny_recipe(*asked, **changes), tmp_path, Execution())
-
-
-def test_clips_that_change_in_mid_training_are_refused(trained: Path, tmp_path: Path) -> None:
-    for kept in ("clips", "encoders", "records", "00-images"):
-        shutil.copytree(trained / kept, tmp_path / kept)
-    table = tmp_path / "clips" / "zooms" / "clips.parquet"
-    clips = pl.read_parquet(table)
-    pl.concat([clips[1:], clips[:1]]).write_parquet(table)
-    with pytest.raises(ValueError, match=r"data zooms: .*zooms, or what its subset chose, has changed since"):
-        run_training(tiny_recipe(*PHASES[:2]), tmp_path, Execution())
-
-
-def test_a_start_that_is_not_there_is_said_first_and_can_be_mended(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"'none/none' is neither a folder nor in the hub cache"):
-        run_training(tiny_recipe(PHASES[1], start="none/none"), tmp_path, Execution())
-    assert not list(tmp_path.iterdir())
-    with pytest.raises(CheckpointError, match=r"cross_attention_dim is 32, .* encoders need 64"):
-        wider = {"conditioners": {"dim": 64}, "autoencoder": {"block_out_channels": [32, 32], "steps": 1}}
-        run_training(tiny_recipe(PHASES[1], start=str(trained / "00-images"), **wider), tmp_path, Execution())
-    run_training(tiny_recipe(PHASES[1], **wider), tmp_path, Execution())
-
-
-def test_what_has_not_begun_is_mended_and_what_was_rendered_is_bound(trained: Path, tmp_path: Path) -> None:
-    shutil.copytree(trained / "clips", tmp_path / "clips")
-    with pytest.raises(NotInflatable, match="in_channels=4 is fewer than the network's 8"):
-        run_training(tiny_recipe(PHASES[1], start=str(trained / "02-image_to_video")), tmp_path, Execution())
-    zooms = {"render": "camera_moves", "move": "zoom", "count": 6, "frames": 4, "resolution": 16}
-    with pytest.raises(ValueError, match=r"began with other `data\.zooms`"):
-        run_training(tiny_recipe(PHASES[1], data={"zooms": zooms}), tmp_path, Execution())
-    shutil.rmtree(tmp_path / "encoders")
-    with pytest.raises(ValueError, match=r"began with other `data\.zooms`"):
-        run_training(tiny_recipe(PHASES[1], data={"zooms": zooms}), tmp_path, Execution())
-    run_training(tiny_recipe(PHASES[1]), tmp_path, Execution())
-    assert {path.suffix for path in (tmp_path / "records").iterdir()} == {""}
-
-
-def test_clips_of_a_finished_run_may_change(trained: Path, tmp_path: Path) -> None:
-    for kept in ("clips", "encoders", "records", "00-images", "01-videos"):
-        shutil.copytree(trained / kept, tmp_path / kept)
-    table = tmp_path / "clips" / "zooms" / "clips.parquet"
-    pl.read_parquet(table)[1:].write_parquet(table)
-    run_training(tiny_recipe(*PHASES[:2]), tmp_path, Execution())
-
-
-def test_a_finished_run_is_sampled_otherwise_when_told_so(trained: Path, tmp_path: Path) -> None:
-    for kept in ("clips", "encoders", "records", "00-images", "01-videos"):
-        shutil.copytree(trained / kept, tmp_path / kept)
-    run_training(tiny_recipe(*PHASES[:2], generation={"steps": 7}), tmp_path, Execution())
-    before, after = (json.loads((run / "01-videos" / "config.json").read_text()) for run in (trained, tmp_path))
-    assert after == {**before, "generation": {**before["generation"], "steps": 7}}
-
-
 def test_random_spatial_weights_are_the_arm_without_stage_one(trained: Path, tmp_path: Path) -> None:
-    for kept in ("clips", "encoders", "records", "00-images"):
-        shutil.copytree(trained / kept, tmp_path / kept)
+    copied(trained, tmp_path, "clips", "encoders", "records", "00-images")
     unmoved = {**PHASES[1], "lr": 1e-30, "steps": 1}
     run_training(tiny_recipe(PHASES[0], unmoved, spatial="random"), tmp_path, Execution())
     image, random = (load_unet(run / "unet").state_dict() for run in (trained / "00-images", tmp_path / "01-videos"))
@@ -291,19 +219,8 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_encoded(
     assert not (tmp_path / "records").exists()
 
 
-def test_a_phase_that_has_not_begun_may_change(trained: Path, tmp_path: Path) -> None:
-    for kept in ("clips", "encoders", "records", "00-images", "01-videos"):
-        shutil.copytree(trained / kept, tmp_path / kept)
-    shutil.copyfile(trained / "recipe.json", tmp_path / "recipe.json")
-    run_training(tiny_recipe(*PHASES[:2], {**PHASES[2], "lr": 1e-5}), tmp_path, Execution())
-    assert TrainingRecipe.model_validate_json((tmp_path / "recipe.json").read_text()).chain[2].lr == 1e-5
-    with pytest.raises(ValueError, match="began with another phase 'image_to_video'"):
-        run_training(tiny_recipe(*PHASES[:3]), tmp_path, Execution())
-
-
 def test_a_caption_that_is_too_long_is_said_before_anything_is_encoded(trained: Path, tmp_path: Path) -> None:
-    for kept in ("clips", "encoders"):
-        shutil.copytree(trained / kept, tmp_path / kept)
+    copied(trained, tmp_path, "clips", "encoders")
     table = tmp_path / "clips" / "zooms" / "clips.parquet"
     clips = pl.read_parquet(table)
     long = pl.when(pl.col("clip_id") == "camera_moves-00004").then(pl.lit("word " * 21)).otherwise("caption")
@@ -313,27 +230,11 @@ def test_a_caption_that_is_too_long_is_said_before_anything_is_encoded(trained: 
     assert not list((tmp_path / "records").glob("*/shards/*"))
 
 
-def test_data_and_phases_may_be_added_to_a_run(trained: Path, tmp_path: Path) -> None:
-    for kept in ("clips", "encoders", "records", "00-images", "01-videos", "02-image_to_video"):
-        shutil.copytree(trained / kept, tmp_path / kept)
-    shutil.copyfile(trained / "recipe.json", tmp_path / "recipe.json")
-    before = TrainingRecipe.model_validate_json((tmp_path / "recipe.json").read_text())
-    shorter = before.model_copy(update={"phases": {n: p for n, p in before.phases.items() if n != "lora"}})
-    (tmp_path / "recipe.json").write_text(shorter.model_dump_json())
-    zooms = {"render": "camera_moves", "move": "zoom", "count": 5, "frames": 4, "resolution": 16}
-    data = {"zooms": zooms, "still": {**zooms, "move": "static"}}
-    run_training(tiny_recipe(*PHASES[:3], {**PHASES[3], "data": "still"}, data=data), tmp_path, Execution())
-    assert (tmp_path / "03-lora" / LORA_FILE).is_file()
-    with pytest.raises(ValueError, match=r"began with other `data\.zooms`"):
-        run_training(tiny_recipe(*PHASES, data={"zooms": {**zooms, "count": 6}}), tmp_path, Execution())
-
-
 def test_sample_grids_are_drawn_and_change_nothing(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of an image phase and of a LoRA: two clips a grid, as many columns as frames, in borders of two pixels."""
-    for kept in ("clips", "encoders", "records", "01-videos", "02-image_to_video"):
-        shutil.copytree(trained / kept, tmp_path / kept)
+    copied(trained, tmp_path, "clips", "encoders", "records", "01-videos", "02-image_to_video")
     monkeypatch.setattr(loop, "STEPS_PER_LINE", 1)
     monkeypatch.setattr(watching, "STEPS_PER_LINE", 1)
     watched = {"grid_every": 2, "grid_clips": 2}

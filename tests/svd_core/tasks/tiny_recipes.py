@@ -1,6 +1,8 @@
 """Recipes whose networks and clips are as small as they get."""
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 from svd_core.tasks.settings import TrainingRecipe
@@ -28,3 +30,9 @@ def tiny_recipe(*phases: dict[str, Any], **changes: Any) -> TrainingRecipe:
         **changes,
     }
     return TrainingRecipe.model_validate_json(json.dumps(recipe))
+
+
+def copied(run: Path, out: Path, *parts: str) -> None:
+    """Put parts of a run where another one goes on from them."""
+    for part in parts:
+        shutil.copytree(run / part, out / part)
