@@ -99,7 +99,7 @@ def test_a_node_whose_clock_differs_is_named_and_harms_nothing(lab, undisturbed)
     (lab.folder / "clock" / "sitecustomize.py").write_text(shift)
     lab.write_cluster(stages={"pretrain_videos": {"setup": [f"export PYTHONPATH={lab.folder}/clock:$PYTHONPATH"]}})
     arms = {f"arm{lr}": {"pretrain_videos.p_mean": TRAINS, "pretrain_videos.lr": lr} for lr in (1, 2)}
-    lab.write_spec(arms, steps=100)
+    lab.write_spec(arms, steps=300)
     lab.run()
     key = lab.key(lr=1)
     lab.until(lambda: len(lab.steps(key)) > 5)

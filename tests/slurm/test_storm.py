@@ -16,16 +16,18 @@ STEPS = 300
 
 
 class Storm:
-    """Blows at the stages that train, by a seeded choice of what and whom."""
+    """Blows at the stages that train, at whom by a seeded choice; of four in a row each is another."""
 
     def __init__(self, lab):
-        self.lab, self.draw, self.blows = lab, random.Random(0), []
+        self.lab, self.draw, self.blows, self.coming = lab, random.Random(0), [], []
 
     def blow(self):
         running = {task for stage, task, state in self.lab.tasks() if (stage, state) == ("pretrain_videos", "RUNNING")}
         keys = [key for key in self.lab.training() if self.lab.task(key) in running and self.lab.steps(key)]
         if keys:
-            what = self.draw.choice([self.told, self.requeued, self.killed, self.node_restarted])
+            if not self.coming:
+                self.coming = self.draw.sample([self.told, self.requeued, self.killed, self.node_restarted], 4)
+            what = self.coming.pop()
             what(self.draw.choice(keys))
             self.blows.append(what.__name__)
 
