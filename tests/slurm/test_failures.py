@@ -50,7 +50,6 @@ def test_a_node_that_goes_down_costs_a_restart(lab, undisturbed):
         lab.until_empty()
     finally:
         lab.cluster.start_node(node)
-        lab.cluster.command("scontrol", "update", f"NodeName={node}", "State=RESUME")
         lab.cluster.until_idle()
     assert len(lab.steps(key)) <= 240 + 10
     assert lab.table() == undisturbed(lab)
