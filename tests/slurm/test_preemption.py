@@ -66,7 +66,7 @@ def test_the_time_limit_is_a_preemption(lab, undisturbed):
 
 def test_the_clusters_own_preemption_of_real_training(lab, undisturbed):
     """A job of a higher partition pushes real training of a UNet out; it goes on after it, equal to the bit."""
-    real = {"pretrain_videos.p_mean": 1.0, "pretrain_videos.lr": 0.001, "pretrain_videos.samples": 200}
+    real = {"pretrain_videos.p_mean": 1.0, "pretrain_videos.lr": 0.001, "pretrain_videos.samples": 500}
     lab.write_cluster(stages={"pretrain_images": MUCH, "pretrain_videos": MUCH, "encode": MUCH})
     lab.write_spec({"one": real, "two": ARMS["two"]}, steps=5, pause=1.0, **TINY_IMAGES)
     lab.run()
@@ -81,7 +81,7 @@ def test_the_clusters_own_preemption_of_real_training(lab, undisturbed):
     over.touch()
     lab.until_empty()
     state = [path.name for path in (lab.store / "artifacts" / key / "state").iterdir()]
-    assert state == ["000000000200.safetensors"]
+    assert state == ["000000000500.safetensors"]
     log = next((lab.store / "slurm").glob(f"*pretrain_videos*/{task}_0_log.out")).read_text()
     assert "told to stop by SIGTERM" in log
     assert "asked to stop after" in log
