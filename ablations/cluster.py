@@ -12,7 +12,7 @@ from ablations.spec import find
 from ablations.stage import TRAINED, Node, Trained
 from ablations.stages import STAGES, check_stages
 from svd_core.settings import Settings
-from svd_core.tasks.settings import ComputeSettings
+from svd_core.training.settings import ComputeSettings
 
 Word = Annotated[str, StringConstraints(pattern=r"^[^\s'\"\\$`]+$")]
 """A value that goes into an sbatch script: no blanks, quotes or shell characters."""

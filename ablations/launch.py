@@ -14,7 +14,7 @@ from ablations.cluster import LocalCluster
 from ablations.job import make, outdated, run_stages, write_node
 from ablations.plan import Graph
 from ablations.stage import COMPUTE, Trained, compute_words
-from svd_core.tasks.settings import ComputeSettings
+from svd_core.training.settings import ComputeSettings
 
 TIMEOUT_MIN = 60 * 24 * 365  # submitit's local executor wants a limit; the laptop has none
 POLL_S = 0.1

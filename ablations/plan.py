@@ -19,9 +19,9 @@ from ablations.stages import STAGES, experiment
 from ablations.task_recipe import Need, TaskRecipe, needs_of
 from ablations.task_stages import task_experiment
 from bench.settings import required_weights
+from svd_core.data.settings import CuratedSettings, HeldOutSettings
 from svd_core.encoders import weights
 from svd_core.settings import Settings
-from svd_core.tasks.settings import CuratedSettings, HeldOutSettings
 
 if TYPE_CHECKING:
     import polars as pl

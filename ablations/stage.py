@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from svd_core.progress import Progress
 from svd_core.settings import Settings
-from svd_core.tasks.settings import ComputeSettings, ExecutionSettings
+from svd_core.training.settings import ComputeSettings, ExecutionSettings
 
 if TYPE_CHECKING:
     from svd_core.training.execution import Execution

@@ -9,16 +9,9 @@ from pydantic import Field, model_validator
 
 from bench.settings import ScoreSettings, check_frames
 from svd_core.curation.settings import SubsetSettings
-from svd_core.tasks.settings import (
-    TOLD,
-    ClipsSettings,
-    ExecutionSettings,
-    Phase,
-    SampledClips,
-    TaskSampleSettings,
-    TrainingRecipe,
-    WatchSettings,
-)
+from svd_core.data.settings import ClipsSettings
+from svd_core.tasks.settings import TOLD, Phase, SampledClips, TaskSampleSettings, TrainingRecipe
+from svd_core.training.settings import ExecutionSettings, WatchSettings
 
 
 @dataclass(frozen=True)

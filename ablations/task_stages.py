@@ -11,20 +11,10 @@ from pathlib import Path
 from ablations.stage import Add, Inputs, Node, Stage, execution
 from ablations.task_recipe import Need, TaskRecipe
 from bench.settings import ReferenceFeaturesSettings, ScoreSettings, reference_encoders
+from svd_core.data.settings import ClipsSettings, CuratedSettings, HeldOutSettings, RecordSettings
+from svd_core.encoders.settings import SizedEncoderSettings
 from svd_core.progress import Progress
-from svd_core.tasks.settings import (
-    Bases,
-    ClipsSettings,
-    CuratedSettings,
-    HeldOutSettings,
-    Phase,
-    PhaseSettings,
-    RecordSettings,
-    SizedEncoderSettings,
-    TaskSampleSettings,
-    first_video,
-    part,
-)
+from svd_core.tasks.settings import Bases, Phase, PhaseSettings, TaskSampleSettings, first_video, part
 
 
 def render(settings: ClipsSettings, inputs: Inputs, out: Path, progress: Progress) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablations.plan import Graph
-from svd_core.tasks.settings import ComputeSettings
+from svd_core.training.settings import ComputeSettings
 
 ON_GPUS = ("pretrain_images", "pretrain_videos", "finetune", "train_phase", "sample", "sample_held_out", "score")
 """Stages whose results depend on where they ran; others draw and filter, the same everywhere."""

@@ -19,10 +19,11 @@ from svd_core.data.record_writing import write_records
 from svd_core.data.records import ReadAhead, Record, Records
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.tasks.batches import batch_of
-from svd_core.tasks.settings import ExecutionSettings, Phase
+from svd_core.tasks.settings import Phase
 from svd_core.training.execution import Execution, leave_group
 from svd_core.training.loop import CHECKPOINT_EVERY_S, CHECKPOINT_SHARE, train
 from svd_core.training.objectives import objective_of
+from svd_core.training.settings import ExecutionSettings
 from svd_core.training.state import TrainingState
 
 FRAMES, SIDE, STEPS = 10, 8, 75

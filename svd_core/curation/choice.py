@@ -7,7 +7,7 @@ import polars as pl
 
 from svd_core.curation.rules import id_hash
 from svd_core.curation.table import SCHEMA, check_captioned, with_windows
-from svd_core.tasks.settings import CuratedSettings, HeldOutSettings
+from svd_core.data.settings import CuratedSettings, HeldOutSettings
 
 SAME = ("size", "num_frames", "motion")
 """Columns by which the same clip is known in two tables that name its video by unlike paths."""

@@ -9,8 +9,8 @@ import polars as pl
 from svd_core.curation.choice import choose_clips, choose_held_out
 from svd_core.curation.table import any_caption, write_table
 from svd_core.data.rendered import Rendered, write_clips
+from svd_core.data.settings import CuratedSettings, HeldOutSettings
 from svd_core.data.windows import ELSEWHERE, read_windows, resized, to_pixels, to_unit_range
-from svd_core.tasks.settings import CuratedSettings, HeldOutSettings
 
 
 def view_clips(settings: CuratedSettings, out: Path) -> None:

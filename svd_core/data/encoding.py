@@ -12,13 +12,13 @@ import torch
 from svd_core.curation.table import CAPTIONS, any_caption
 from svd_core.data.record_writing import Numbers, write_records
 from svd_core.data.records import Record
+from svd_core.data.settings import RecordSettings
 from svd_core.data.windows import read_clip_table, read_windows, resized, to_unit_range
 from svd_core.device import repeatable_device
 from svd_core.encoders.conditioners import Conditioners
 from svd_core.encoders.text import PromptTooLong
 from svd_core.models.video_autoencoder import VideoAutoencoder, check_size
 from svd_core.progress import Progress, silent
-from svd_core.tasks.settings import RecordSettings
 from svd_core.training.draws import sample_rng
 from svd_core.training.execution import Execution
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from svd_core.curation.motion import motion_score
+from svd_core.data.settings import ClipsSettings
 from svd_core.data.shards import Sample, write_shard
 from svd_core.data.windows import to_pixels, to_unit_range
-from svd_core.tasks.settings import ClipsSettings
 from svd_core.training.draws import sample_rng
 
 Move = Literal["horizontal", "zoom", "static"]

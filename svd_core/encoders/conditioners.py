@@ -15,9 +15,9 @@ import torch
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from svd_core.encoders.clip_conditioning import ClipText, ClipVision
+from svd_core.encoders.settings import ConditionersSettings
 from svd_core.encoders.text import BagOfWords
 from svd_core.models.checkpoints import read_json
-from svd_core.tasks.settings import ConditionersSettings
 
 
 class MissingEncoder(ValueError):

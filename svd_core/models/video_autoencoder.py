@@ -14,9 +14,9 @@ from torch import nn
 
 from svd_core.data.windows import read_clip_table, read_windows, resized, to_pixels, to_unit_range
 from svd_core.device import repeatable_device
+from svd_core.encoders.settings import AutoencoderKLSettings
 from svd_core.models.checkpoints import load_network, locate
 from svd_core.progress import Progress, silent
-from svd_core.tasks.settings import AutoencoderKLSettings
 from svd_core.training.fitting import fit
 
 KL_WEIGHT = 1e-6

@@ -1,97 +1,20 @@
-"""Settings of a whole training: where it starts, what it reads, and its phases one after the other. Free of torch."""
+"""Settings of a whole training: where it starts, its phases one after the other, how it is sampled. Free of torch."""
 
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from svd_core.data.settings import SIZES, STILLS, ClipsSettings, RecordSettings
+from svd_core.encoders.settings import EncoderSettings
 from svd_core.settings import NetworkSettings, Precision, Settings, check_sigmas
+from svd_core.training.settings import ExecutionSettings, WatchSettings
 
 Task = Literal["images", "text_to_video", "image_to_video", "frame_interpolation", "multi_view"]
 
-
 DISCRETE_STEPS = 1000
 """Noise levels of Stable Diffusion's schedule."""
-STILLS = 16
-"""Frames that images of a curated clip are drawn from: neighbours are much alike, and each costs an encoding."""
 TOLD: tuple[Task, ...] = ("images", "text_to_video")
 """Tasks that learn from captions."""
-
-
-class ClipsSettings(Settings):
-    """Clips to train on: rendered here, or a folder that curation wrote (`clips.parquet` and `shards/`).
-
-    render: `clips` are good clips of `toy_lvd`, `camera_moves` walls of rectangles under a moving camera (`any`: each
-    clip under one of the three moves), `orbits` turning objects of a split, which `seed` does not touch. subset: a
-    folder with `subset.parquet`, by default all clips of `folder`.
-    """
-
-    render: Literal["clips", "camera_moves", "orbits"] | None = None
-    move: Literal["horizontal", "zoom", "static", "any"] | None = None
-    split: Literal["train", "validation", "test"] = "train"
-    count: int = Field(96, ge=1)
-    frames: int = Field(10, ge=1)
-    resolution: int = Field(32, ge=8)
-    seed: int = Field(3, ge=0)
-    folder: str | None = Field(None, min_length=1)
-    subset: str | None = Field(None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.render is None) == (self.folder is None):
-            raise ValueError("say either what to render or which folder to read")
-        if (self.render == "camera_moves") != (self.move is not None):
-            raise ValueError("move (horizontal, zoom, static or any) belongs to render: camera_moves")
-        return self
-
-
-SIZES = ("split", "count", "frames", "resolution", "seed")
-"""What is rendered, which a folder that is trained on has by itself."""
-
-
-class CuratedSettings(Settings):
-    """A folder that curation wrote, as a spec's data: its clips of so many frames, captioned where text is learnt."""
-
-    folder: str
-    frames: int = Field(ge=1)
-    captioned: bool
-
-
-class HeldOutSettings(Settings):
-    """Some clips of a folder that curation wrote, cut to a length and a size, that generated ones are compared with."""
-
-    folder: str
-    count: int = Field(ge=1)
-    frames: int = Field(ge=1)
-    resolution: int = Field(ge=8)
-
-
-class AutoencoderKLSettings(Settings):
-    """The small AutoencoderKLTemporalDecoder that is trained when no released one is named.
-
-    It is trained on single frames, so that its temporal layers stay silent. batch_size: in frames. block_out_channels:
-    64 at least, for with one channel a group its 32 group norms would lose the colours.
-    """
-
-    folder: str | None = None
-    block_out_channels: tuple[int, ...] = (64, 64, 64)
-    latent_channels: int = Field(4, ge=1)
-    steps: int = Field(600, ge=1)
-    batch_size: int = Field(8, ge=1)
-    lr: float = Field(2e-3, gt=0)
-    seed: int = Field(0, ge=0)
-
-
-class ConditionersSettings(Settings):
-    """What turns prompts and pictures into what the network reads, and both of one width.
-
-    text: `toy`, or a folder in Stable Diffusion's layout. image: `random`, a small CLIP vision network with fixed
-    random weights, or a folder in Stable Video Diffusion's layout.
-    """
-
-    text: str = "toy"
-    image: str = "random"
-    dim: int = Field(64, ge=8)
-    seed: int = Field(0, ge=0)
 
 
 class Phase(Settings):
@@ -145,7 +68,7 @@ class Phase(Settings):
         return self.warmup_steps * self.batch_size
 
     @property
-    def records(self) -> "RecordSettings":
+    def records(self) -> RecordSettings:
         """What the phase's clips are encoded as."""
         size: dict[str, Any] = {"resolution": self.resolution, "frames": None if self.task == "images" else self.frames}
         if self.task not in ("image_to_video", "multi_view"):
@@ -168,46 +91,6 @@ class Phase(Settings):
         if self.objective == "continuous" and (self.zero_terminal_snr or self.schedule_shift_from):
             raise ValueError("zero_terminal_snr and schedule_shift_from are of the discrete objectives, v and epsilon")
         return self
-
-
-class RecordSettings(Settings):
-    """How clips are encoded: height and width; frames of each, or if null all it has, `at_most` so many if that is set;
-    noisy first frames as in `Phase`.
-    """
-
-    resolution: tuple[int, int]
-    frames: int | None
-    at_most: int | None = Field(None, exclude_if=lambda frames: frames is None)
-    strength_mean: float = 0.0
-    strength_std: float = 0.0
-    strength_draws: int = 0
-
-
-class ComputeSettings(Settings):
-    """Resources: they change rounding, never what is learnt from which sample. micro_batch is per process.
-
-    checkpointing: recompute activations in the backward pass. compiled: compile the repeated blocks of the network.
-    strategy: `ddp` keeps the whole network in every process, `fsdp` a share of each tensor.
-    """
-
-    micro_batch: int | None = Field(None, ge=1)
-    checkpointing: bool = False
-    compiled: bool = False
-    strategy: Literal["ddp", "fsdp"] = "ddp"
-
-
-class ExecutionSettings(ComputeSettings):
-    """How a training is computed. deterministic: the same to the bit each time on a GPU too, for some of its speed."""
-
-    precision: Precision = "float32"
-    deterministic: bool = False
-
-
-class WatchSettings(Settings):
-    """What is recorded of a training beside what it makes. grid_every: steps between sample grids of so many clips."""
-
-    grid_every: int | None = Field(None, ge=1)
-    grid_clips: int = Field(4, ge=1)
 
 
 class GenerationSettings(Settings):
@@ -267,19 +150,6 @@ class Bases(Settings):
 
 class PhaseSettings(Phase, Bases):
     """All that one phase is trained by, beside its clips."""
-
-
-class EncoderSettings(Settings):
-    """The frozen networks of a training. A small autoencoder is trained on clips of all `data`."""
-
-    autoencoder: AutoencoderKLSettings = AutoencoderKLSettings()
-    conditioners: ConditionersSettings = ConditionersSettings()
-
-
-class SizedEncoderSettings(EncoderSettings):
-    """The same for clips of many sizes. size: height and width that they are brought to; null where they have one."""
-
-    size: tuple[int, int] | None = Field(None, exclude_if=lambda size: size is None)
 
 
 class TrainingRecipe(Bases, EncoderSettings):

@@ -22,9 +22,9 @@ from torch import nn
 from svd_core.device import best_device, repeatable_device
 from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.settings import Precision
-from svd_core.tasks.settings import ExecutionSettings
 from svd_core.training.batches import Batch
 from svd_core.training.interruption import Interrupted
+from svd_core.training.settings import ExecutionSettings
 
 BatchAt = Callable[[range], Batch]
 """The samples of these numbers, counted from the start of training."""

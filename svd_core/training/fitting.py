@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
+from svd_core.encoders.settings import AutoencoderKLSettings
 from svd_core.progress import Progress
 from svd_core.settings import AutoencoderSettings
-from svd_core.tasks.settings import AutoencoderKLSettings
 from svd_core.training.draws import sample_rng
 
 REPORT_EVERY = 20

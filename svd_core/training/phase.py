@@ -27,11 +27,12 @@ from svd_core.models.inflation import is_new
 from svd_core.progress import Progress, silent
 from svd_core.tasks.batches import batch_of
 from svd_core.tasks.networks import LORA_FILE, next_network, plain
-from svd_core.tasks.settings import Bases, GenerationSettings, Phase, WatchSettings
+from svd_core.tasks.settings import Bases, GenerationSettings, Phase
 from svd_core.training.batches import Batch
 from svd_core.training.execution import DTYPES, Execution
 from svd_core.training.loop import train
 from svd_core.training.objectives import objective_of
+from svd_core.training.settings import WatchSettings
 from svd_core.training.state import TrainingState
 
 

@@ -8,12 +8,13 @@ from torch import nn
 from svd_core.data.records import Records
 from svd_core.tasks.batches import batch_of
 from svd_core.tasks.grid import Grid
-from svd_core.tasks.settings import GenerationSettings, Phase, WatchSettings
+from svd_core.tasks.settings import GenerationSettings, Phase
 from svd_core.training.execution import Execution
 from svd_core.training.loop import STEPS_PER_LINE
 from svd_core.training.objectives import objective_of
 from svd_core.training.pace import Pace, flops_per_sample, peak
 from svd_core.training.phase import schedule_of
+from svd_core.training.settings import WatchSettings
 from svd_core.training.state import TrainingState
 
 

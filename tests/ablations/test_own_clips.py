@@ -22,8 +22,8 @@ from ablations.plan import plan
 from ablations.run import flat_settings
 from ablations.spec import load
 from svd_core.curation.table import SCHEMA
+from svd_core.data.settings import STILLS
 from svd_core.data.video import write_h264
-from svd_core.tasks.settings import STILLS
 
 SCALE = """
 about: tiny

@@ -14,8 +14,8 @@ import torch
 from ablations.errors import AblateError
 from ablations.training import load_recipe, recipes
 from svd_core.data.records import Records
+from svd_core.data.settings import STILLS
 from svd_core.data.video import write_h264
-from svd_core.tasks.settings import STILLS
 
 TABLE = {  # paper, section 4 and appendix D
     "edm_time_embedding": ((512, 512), 1, 1_000, None, None, -1.2, 1.0),

@@ -7,7 +7,7 @@ from ablations.artifacts import Store
 from ablations.errors import AblateError
 from ablations.slurm.task import prepare, run_command
 from ablations.stage import compute_settings, execution
-from svd_core.tasks.settings import ComputeSettings
+from svd_core.training.settings import ComputeSettings
 
 
 def test_a_task_has_caches_of_its_own_and_what_the_cluster_file_says(monkeypatch):

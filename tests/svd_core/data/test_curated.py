@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from svd_core.curation.table import SCHEMA
 from svd_core.data.curated import hold_out, view_clips
+from svd_core.data.settings import CuratedSettings, HeldOutSettings
 from svd_core.data.shards import Sample, write_shard
 from svd_core.data.windows import read_clip_table, read_windows
-from svd_core.tasks.settings import CuratedSettings, HeldOutSettings
 
 
 def curated(folder: Path, videos: str = "abcd", frames: int = 6) -> Path:

@@ -11,7 +11,7 @@ from svd_core.curation.camera import camera_motion
 from svd_core.data.objects import DISTANCE, intrinsics
 from svd_core.data.orbits import orbit_poses
 from svd_core.data.rendered import render_clips
-from svd_core.tasks.settings import ClipsSettings
+from svd_core.data.settings import ClipsSettings
 
 
 @pytest.mark.parametrize("move", ["horizontal", "zoom", "static"])

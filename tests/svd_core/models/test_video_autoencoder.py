@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from svd_core.encoders.settings import AutoencoderKLSettings
 from svd_core.models.video_autoencoder import VideoAutoencoder, WrongLatentScale, train_video_autoencoder
-from svd_core.tasks.settings import AutoencoderKLSettings
 
 
 def pictures(count: int, seed: int) -> torch.Tensor:

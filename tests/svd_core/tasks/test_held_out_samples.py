@@ -9,10 +9,11 @@ from safetensors.torch import load_file
 from tiny_recipes import PHASE, tiny_recipe
 
 from svd_core.data.rendered import render_clips
+from svd_core.data.settings import ClipsSettings
 from svd_core.tasks.export import export
 from svd_core.tasks.generation import Request, Run, WrongRequest, generate
 from svd_core.tasks.held_out import sample_held_out
-from svd_core.tasks.settings import ClipsSettings, TaskSampleSettings
+from svd_core.tasks.settings import TaskSampleSettings
 from svd_core.training.execution import Execution
 from svd_core.training.phases import run_training
 

@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from svd_core.tasks.settings import ExecutionSettings
 from svd_core.training.execution import Execution, leave_group
+from svd_core.training.settings import ExecutionSettings
 
 begun = threading.Event()
 

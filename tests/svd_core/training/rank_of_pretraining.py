@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from svd_core.settings import VideoPretrainingSettings
-from svd_core.tasks.settings import ExecutionSettings
 from svd_core.training.execution import Execution, leave_group
+from svd_core.training.settings import ExecutionSettings
 from svd_core.training.stages import pretrain_videos
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ import sys
 import time
 from datetime import timedelta
 
-from svd_core.tasks.settings import ExecutionSettings
 from svd_core.training import execution
+from svd_core.training.settings import ExecutionSettings
 
 execution.STEP_PATIENCE = timedelta(seconds=2)
 group = execution.Execution.from_environment(ExecutionSettings())

@@ -10,11 +10,11 @@ from ranks import run_ranks
 from safetensors.torch import load_file
 
 from svd_core.models.unet import SpatioTemporalUNet
-from svd_core.tasks.settings import ExecutionSettings
 from svd_core.training import execution
 from svd_core.training.batches import Batch
 from svd_core.training.execution import Execution
 from svd_core.training.objectives import objective_of
+from svd_core.training.settings import ExecutionSettings
 
 PROGRAM = Path(__file__).with_name("two_processes.py")
 

@@ -23,10 +23,10 @@ from svd_core.data.latents import read_encoded
 from svd_core.models.inflation import video_name
 from svd_core.models.networks import load_image_unet, load_video_unet
 from svd_core.settings import FinetuneSettings, VideoPretrainingSettings
-from svd_core.tasks.settings import ComputeSettings
 from svd_core.training import stages
 from svd_core.training.batches import draw_batch, schedule_of
 from svd_core.training.objectives import objective_of
+from svd_core.training.settings import ComputeSettings
 from svd_core.training.stages import finetune, pretrain_videos
 
 RANK = Path(__file__).with_name("rank_of_pretraining.py")

@@ -14,11 +14,12 @@ from torch import nn
 
 from svd_core.diffusion import loss
 from svd_core.models.unet import SpatioTemporalUNet
-from svd_core.tasks.settings import ExecutionSettings, Phase
+from svd_core.tasks.settings import Phase
 from svd_core.training import interruption
 from svd_core.training.batches import Batch
 from svd_core.training.execution import Execution, leave_group, whole
 from svd_core.training.loop import train
+from svd_core.training.settings import ExecutionSettings
 from svd_core.training.state import TrainingState
 
 out, strategy, micro, steps, *rest = sys.argv[1:]
