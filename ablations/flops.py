@@ -80,7 +80,7 @@ def phase_passes(node: Node, graph: Graph, *, backward: bool) -> float:
 def _phase_passes(settings: str, latent: int, factor: int, width: int, backward: bool) -> float:
     import torch
 
-    from svd_core.models.adaptation import TEMPORAL_ATTENTION
+    from svd_core.models.adaptation import TEMPORAL_ATTENTION, train_only_time_embedding
     from svd_core.models.inflation import inflate
     from svd_core.models.networks import image_unet
     from svd_core.tasks.batches import TIME_IDS, input_channels
@@ -97,6 +97,8 @@ def _phase_passes(settings: str, latent: int, factor: int, width: int, backward:
     if phase.trained == "lora":
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(re.search(TEMPORAL_ATTENTION, name) is not None)
+    elif phase.trained == "time_embedding":
+        train_only_time_embedding(model)
     sides = tuple(side // factor for side in phase.resolution)
     size = (channels, *sides) if phase.task == "images" else (phase.frames, channels, *sides)
     return _flops(model, size, width, ids, backward=backward)

@@ -136,10 +136,13 @@ def clips_of(data: ClipsSettings, needs: Mapping[Path, Need], add: Add) -> Node:
 
 
 def records_of(recipe: TaskRecipe, phase: Phase, needs: Mapping[Path, Need]) -> RecordSettings:
-    """What a phase's clips are encoded as. Phases of one size share a folder's, which are as long as any needs."""
+    """What a phase's clips are encoded as. Phases of one size share a folder's, which are as long as any needs.
+
+    Not so interpolation, whose records hold the picture of its own last frame.
+    """
     folder = recipe.data[phase.data].folder
     longest = 1 if folder is None else needs[Path(folder).absolute()].frames
-    if longest == 1:
+    if longest == 1 or phase.task == "frame_interpolation":
         return recipe.records_of(phase)
     return phase.records.model_copy(update={"frames": longest})
 

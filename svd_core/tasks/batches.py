@@ -112,6 +112,11 @@ def _orbit(phase: Phase, record: Record, rng: np.random.Generator) -> Given:
 
 def _both_ends(phase: Phase, record: Record, rng: np.random.Generator) -> Given:
     """First and last latent under noise, nothing between, a mask that says so, and both pictures to cross-attention."""
+    if len(record.latents) != phase.frames:
+        raise ValueError(
+            f"clip {record.clip_id!r} was encoded with {len(record.latents)} frames, whose last one is another picture "
+            f"than that of the {phase.frames} which phase {phase.name} interpolates"
+        )
     strength = float(np.exp(rng.normal(phase.strength_mean, phase.strength_std)))
     keeps_image, keeps_latent = _kept(phase, rng)
     ends = record.latents[[0, phase.frames - 1]].float()

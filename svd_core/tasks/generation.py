@@ -26,7 +26,7 @@ from svd_core.models.unet import SpatioTemporalUNet
 from svd_core.models.video_autoencoder import VideoAutoencoder
 from svd_core.tasks.batches import TIME_IDS, between, elevation_ids
 from svd_core.tasks.networks import LORA_FILE, load_lora, load_unet
-from svd_core.tasks.settings import GenerationSettings, Phase, Task
+from svd_core.tasks.settings import TOLD, GenerationSettings, Phase, Task
 from svd_core.tasks.solving import solve
 from svd_core.training.phase import schedule_of
 
@@ -150,7 +150,8 @@ def solved(
     network: nn.Module, given: Conditions, noise: torch.Tensor, settings: GenerationSettings, phase: Phase | None
 ) -> torch.Tensor:
     """Latents of one clip from unit noise, both (1, T, C, h, w). phase: what the network was trained for, if known."""
-    scale = SCALES[settings.guidance](settings.guidance_min, settings.guidance_max, noise.shape[1]).to(noise.device)
+    over_frames = "constant" if phase is not None and phase.task in TOLD else settings.guidance
+    scale = SCALES[over_frames](settings.guidance_min, settings.guidance_max, noise.shape[1]).to(noise.device)
     under_guidance = partial(_guided, network, given, scale)
     if phase is None:
         return solve(under_guidance, noise, settings, "continuous", None)

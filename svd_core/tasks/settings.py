@@ -94,7 +94,10 @@ class Phase(Settings):
 
 
 class GenerationSettings(Settings):
-    """How `ablate sample` samples this training's runs unless told otherwise."""
+    """How `ablate sample` samples this training's runs unless told otherwise.
+
+    guidance: over the frames of tasks that are given one of them; without (images, text_to_video) it is constant.
+    """
 
     steps: int = Field(25, ge=1)
     sigma_min: float = Field(0.002, gt=0)

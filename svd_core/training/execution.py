@@ -72,6 +72,8 @@ class Execution:
         if cuda:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
             torch.cuda.set_device(device)
+            if settings.precision == "float32":
+                torch.backends.cudnn.allow_tf32 = False  # or convolutions would be of 10 bits
         if world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
         how = (settings.micro_batch, DTYPES[settings.precision], settings.checkpointing, settings.compiled)

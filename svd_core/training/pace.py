@@ -23,11 +23,15 @@ from svd_core.training.execution import Execution, Objective
 from svd_core.training.state import TrainingState
 
 SHEETS: dict[tuple[str, torch.dtype], float] = {
+    ("H200 NVL", torch.bfloat16): 835e12,
     ("H200", torch.bfloat16): 989e12,
+    ("H100 NVL", torch.bfloat16): 835e12,
     ("H100 PCIe", torch.bfloat16): 756e12,
     ("H100", torch.bfloat16): 989e12,
     ("A100", torch.bfloat16): 312e12,
+    ("H200 NVL", torch.float32): 60e12,
     ("H200", torch.float32): 67e12,
+    ("H100 NVL", torch.float32): 60e12,
     ("H100 PCIe", torch.float32): 51e12,
     ("H100", torch.float32): 67e12,
     ("A100", torch.float32): 19.5e12,

@@ -119,6 +119,18 @@ def test_the_papers_scale_is_planned_by_flops_and_not_run(tmp_path, monkeypatch,
         run_spec("data_curation", "paper", "slurm", None)
 
 
+@pytest.mark.parametrize(("trained", "products"), [("all", 3), ("time_embedding", 2)])
+def test_frozen_layers_cost_no_gradients_of_their_weights(trained, products):
+    """A product forward, one for the gradient of what came in, one for that of the weights."""
+    from ablations.flops import phase_passes
+
+    graph = plan(load("image_to_video", "laptop"))
+    node = next(node for node in graph.nodes.values() if node.settings.get("task") == "images")
+    node = replace(node, settings={**node.settings, "trained": trained})
+    both, forward = (phase_passes(node, graph, backward=backward) for backward in (True, False))
+    assert both / forward == pytest.approx(products, rel=0.05)
+
+
 def test_over_the_cap_is_refused_with_what_costs_most(tmp_path):
     spec = load("data_curation", "laptop")
     costs = estimate(spec.core_seconds, spec.base, plan(spec), Store(tmp_path), cluster())

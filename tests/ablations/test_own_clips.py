@@ -119,6 +119,24 @@ def test_all_arms_see_the_same_clips_of_a_folder(folders: Path) -> None:
     assert (view.settings["frames"], view.settings["captioned"]) == (10, True)
 
 
+def test_interpolation_reads_the_picture_of_its_own_last_frame(folders: Path) -> None:
+    """Records of a longer clip would hold that of another."""
+    path = write_new("footage", Path("mine"), Path("held"))
+    between = (
+        "phases:\n  between: {task: frame_interpolation, data: clips, resolution: [32, 32], frames: 5, steps: 20,"
+        " batch_size: 4, lr: 1e-3}\n"
+    )
+    recipe = folders / "footage_recipe.yaml"
+    text = recipe.read_text().replace("phases:\n", between).replace("seeded: [videos]", "seeded: [between]")
+    text = text.replace("count: 4, frames: 10", "count: 4, frames: 5")
+    recipe.write_text(text + "order: [images, videos, between]\n")
+    path.write_text(path.read_text().replace("primary: fvd", "primary: lpips").replace("[fvd", "[lpips"))
+    graph = plan(load(str(path)))
+    roles = graph.runs["unfiltered", 0]
+    frames = {phase: graph.nodes[roles[f"records:{phase}"]].settings["frames"] for phase in ("videos", "between")}
+    assert frames == {"videos": 10, "between": 5}
+
+
 def test_images_alone_are_drawn_from_many_frames(folders: Path) -> None:
     path = write_new("footage", Path("mine"), Path("held"))
     (folders / "other").mkdir()

@@ -20,8 +20,9 @@ CLIPS, FRAMES = 70, 4  # more than one shard
 
 
 def phase(task: str, **changes: object) -> Phase:
-    values = {**PHASE, "name": "phase", "task": task, "resolution": (16, 16), "frames": 3, "batch_size": 5, **changes}
-    return Phase(**values)
+    frames = FRAMES if task == "frame_interpolation" else 3
+    size = {"resolution": (16, 16), "frames": frames, "batch_size": 5}
+    return Phase(**{**PHASE, "name": "phase", "task": task, **size, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +94,13 @@ def test_interpolation_shows_both_ends_under_noise_and_a_mask_between(records: R
     batch = batch_of(kept, records, range(2), None)
     for element, clip_id in enumerate(batch.clip_ids):
         record = records[number_of(clip_id)]
-        torch.testing.assert_close(batch.concat[element, [0, 2], :4], record.latents[[0, 2]].float(), rtol=0, atol=1e-5)
-        assert not batch.concat[element, 1, :4].any()
-        assert batch.concat[element, :, 4].amax((1, 2)).tolist() == [0, 1, 0]
+        torch.testing.assert_close(batch.concat[element, [0, 3], :4], record.latents[[0, 3]].float(), rtol=0, atol=1e-5)
+        assert not batch.concat[element, 1:3, :4].any()
+        assert batch.concat[element, :, 4].amax((1, 2)).tolist() == [0, 1, 1, 0]
         assert torch.equal(batch.text[element], record.image.float())
     assert between(torch.ones(2, 4, 2, 2), 5)[:, 4, 0, 0].tolist() == [0, 1, 1, 1, 0]
+    with pytest.raises(ValueError, match=r"encoded with 4 frames, whose last one .* of the 3 which phase phase"):
+        batch_of(kept.model_copy(update={"frames": 3}), records, range(2), None)
 
 
 def test_multi_view_tells_the_elevation_by_sine_and_cosine(records: Records) -> None:

@@ -226,6 +226,16 @@ def test_guidance_of_one_is_the_conditional_branch_alone(run: Run) -> None:
     assert (calls[1].int() - calls[3].int()).abs().max() <= 1
 
 
+def test_guidance_differs_between_frames_only_where_one_is_given(trained: Path, run: Run) -> None:
+    text, image = Run.load(trained / "01-videos"), as_input(picture())
+    for asked, request, alike in ((text, Request(prompt="a ring"), True), (run, Request(images=image), False)):
+        clips = [
+            generate(replace(asked, generation=GenerationSettings(steps=2, guidance=how, guidance_max=5.0)), request)
+            for how in ("constant", "linear", "triangular")
+        ]
+        assert torch.equal(clips[0], clips[1]) == torch.equal(clips[0], clips[2]) == alike
+
+
 def test_what_a_task_does_not_take_is_said(trained: Path, run: Run) -> None:
     text = Run.load(trained / "01-videos")
     image = as_input(picture())

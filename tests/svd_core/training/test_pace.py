@@ -51,7 +51,8 @@ def test_lines_hold_rate_utilisation_and_memory(tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_unknown_card_gives_no_utilisation_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for card, expected in (("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12), ("A new one", None)):
+    cards = {"H100 80GB HBM3": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H200 NVL": 835e12, "new one": None}
+    for card, expected in cards.items():
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device, card=card: card)
         found = peak.__wrapped__(torch.device("cuda"), torch.bfloat16)
         assert found.flops_per_second == expected
@@ -59,7 +60,7 @@ def test_an_unknown_card_gives_no_utilisation_and_says_why(tmp_path: Path, monke
     watched = Pace(tmp_path / "timing.jsonl", Execution(), 1e6, found)
     assert "mfu" not in watched.line(TrainingState.start(nn.Linear(2, 2), lr=0.1, weight_decay=0))
     head, line = map(json.loads, (tmp_path / "timing.jsonl").read_text().splitlines())
-    assert head["peak"]["source"] == "no data sheet of A new one in bfloat16"
+    assert head["peak"]["source"] == "no data sheet of new one in bfloat16"
     assert line["mfu"] is None
 
 
