@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablations.document import Document
 from ablations.errors import nearest
-from ablations.recipe import AnyRecipe, is_task
+from ablations.recipe import AnyRecipe, Override, is_task
 from bench.settings import METRICS, TEXT_METRICS, VIEW_METRICS
 
 if TYPE_CHECKING:
@@ -50,6 +50,25 @@ def check_once(what: str, values: Sequence[object], document: Document, *key: st
 def check_seeds(seeds: Sequence[int], document: Document, *key: str) -> None:
     """Every seed is another run."""
     check_once("seed", seeds, document, *key, why="; a repeated run is no new evidence")
+
+
+def check_read(layers: Sequence[Override], recipe: AnyRecipe) -> None:
+    """An arm changes nothing that no stage of its recipe reads: it would be trained, and be another arm once more."""
+    for layer in layers:
+        if "*" in str(layer.place[-1]):
+            continue  # some of all may read it
+        inner = [f"{layer.name}.{key}" for key in layer.value] if isinstance(layer.value, dict) else []
+        for name in (layer.name, *inner):
+            if needs := unread(recipe, name.split(".")):
+                raise layer.document.error(layer.place, f"nothing reads {name} here; it needs {needs}")
+
+
+def unread(recipe: AnyRecipe, name: list[str]) -> str | None:
+    """What a setting needs for any stage of the recipe to read it; None for what is read."""
+    holder: Any = recipe
+    for part in name[:-1]:
+        holder = holder.get(part) if isinstance(holder, dict) else getattr(holder, part, None)
+    return getattr(holder, "unread", {}).get(name[-1])
 
 
 def check_metrics(metrics: tuple[str, ...], document: Document, recipe: Mapping[str, Any]) -> None:

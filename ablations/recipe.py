@@ -12,6 +12,7 @@ from ablations.errors import nearest
 from ablations.task_recipe import TaskRecipe
 from bench.settings import ScoreSettings, check_frames
 from svd_core.curation.settings import CurationSettings, SubsetSettings
+from svd_core.data.settings import SIZES
 from svd_core.settings import (
     AutoencoderSettings,
     CorpusSettings,
@@ -132,6 +133,8 @@ def overrides(document: Document, at: Place, settings: Mapping[str, Any], recipe
             meant = [each for each in meant if each.partition(".")[0] in recipe.data]
         if not meant:
             raise document.error(place, f"unknown setting {name!r}; {nearest(name, known)}")
+        if "*" in name:  # sizes of what is rendered
+            meant = [each for each in meant if not rendering_of_a_folder(each.split("."), recipe.data)]
         for each in meant:
             for inner in (each, *(f"{each}.{key}" for key in (value if isinstance(value, dict) else ()))):
                 if inner in fixed:
@@ -141,6 +144,13 @@ def overrides(document: Document, at: Place, settings: Mapping[str, Any], recipe
                     raise document.error(place, f"this replaces {before.place[-1]!r} above it; say it in one place")
         result += [Override(each, value, document, place) for each in meant]
     return result
+
+
+def rendering_of_a_folder(name: list[str], data: Mapping[str, Any]) -> bool:
+    """Whether a setting is one of renderings, and the recipe's data of that name a folder."""
+    if len(name) != 3 or name[0] != "data" or name[2] not in SIZES:
+        return False
+    return "folder" in data["data"][name[1]]
 
 
 def lost(before: Override, name: str, written: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from ablations.checks import check, check_alike, check_metrics, check_name
+from ablations.checks import check, check_alike, check_metrics, check_name, check_read
 from ablations.document import Document, Origins, validate
 from ablations.errors import AblateError, nearest
 from ablations.recipe import AnyRecipe, Override, absolute, build, is_task, merged, overrides, sizes
@@ -210,7 +210,9 @@ def resolve(
             if subset.get("sample"):
                 raise document.error(place, f"arm {other!r} is itself a random sample; match an arm that filters")
             sample["match"] = subset.get("keep", {})
-    return build(scored(data, metrics), origins)
+    result = build(scored(data, metrics), origins)
+    check_read(overrides(document, ("arms", arm), file.arms[arm], recipe), result)
+    return result
 
 
 def scored(data: Mapping[str, Any], metrics: tuple[str, ...]) -> dict[str, Any]:

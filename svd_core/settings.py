@@ -4,6 +4,7 @@ A recipe is one of each; its full values (defaults included) are what a stage's 
 here only if it can change a result. Paths, worker counts and log settings never do.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -145,6 +146,11 @@ class TrainingSettings(Settings):
     log_snr_shift: float = Field(0.0, exclude_if=lambda shift: shift == 0)
     precision: Precision = Field("float32", exclude_if=lambda precision: precision == "float32")
     seed: int = Field(0, ge=0)
+
+    @property
+    def unread(self) -> Mapping[str, str]:
+        """Settings that nothing reads in this training, and what they need."""
+        return {} if self.objective == "continuous" else dict.fromkeys(("p_mean", "p_std"), "objective: continuous")
 
     @field_validator("caption_shares")
     @classmethod

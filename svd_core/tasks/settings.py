@@ -1,5 +1,6 @@
 """Settings of a whole training: where it starts, its phases one after the other, how it is sampled. Free of torch."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -66,6 +67,20 @@ class Phase(Settings):
     def warmup_samples(self) -> int:
         """Samples until the learning rate is full."""
         return self.warmup_steps * self.batch_size
+
+    @property
+    def unread(self) -> Mapping[str, str]:
+        """Settings that nothing reads in this phase, and what they need."""
+        given, noisy = self.task not in TOLD, self.task in ("image_to_video", "multi_view")
+        parts: list[tuple[bool, tuple[str, ...], str]] = [
+            (self.trained == "lora", ("lora_rank",), "trained: lora"),
+            (self.objective == "continuous", ("p_mean", "p_std"), "objective: continuous"),
+            (not given, ("text_dropout",), "a task that reads captions"),
+            (given, ("image_dropout", "latent_dropout"), "a task that is given a frame"),
+            (given, ("strength_mean", "strength_std"), "a task that is given a frame"),
+            (noisy, ("strength_draws",), "noise on pixels, as in image_to_video and multi_view"),
+        ]
+        return {name: needs for read, names, needs in parts if not read for name in names}
 
     @property
     def records(self) -> RecordSettings:

@@ -57,6 +57,7 @@ def write(tmp_path):
         ("pretrain_videos.batch_size: 7", "7:7: .*7"),
         ("finetune_subset.keep: {}", "7:3: finetune_subset needs finetune"),
         ("sample.sigma_max: 0.01", "sigma_min 0.02 must be below sigma_max 0.01"),
+        ("pretrain_videos.objective: v, pretrain_videos.p_mean: 3.0", "p_mean here; it needs objective: continuous"),
         ("sample.clips: 5000", "sample.clips is 5000, but reference.clips, whose captions are sampled, is"),
         ("curate.min_clip_s: 40", "min_clip_s 40 lies above max_clip_s 30: no clip fits"),
         ("autoencoder.channels: 60", "a patch of 4 × 4 pixels has 48 values, not 60"),
@@ -72,6 +73,17 @@ def test_arms_that_cannot_be_compared_or_mean_nothing_are_refused(write, setting
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        (
+            "phases.image_to_video.lora_rank: 4",
+            "nothing reads phases.image_to_video.lora_rank here; it needs trained: lora",
+        ),
+        (
+            "phases.videos: {task: text_to_video, data: clips, resolution: [32, 32], frames: 10, steps: 2, "
+            "batch_size: 2, lr: 1e-3, image_dropout: 0.5}",
+            r"videos.image_dropout here; it needs a task that is given a frame",
+        ),
+        ("phases.image_to_video.text_dropout: 0.9", "text_dropout here; it needs a task that reads captions"),
+        ("phases.videos.objective: v, phases.videos.p_mean: 3.0", "p_mean here; it needs objective: continuous"),
         ("order: [images, videos]", "its last phase's task differs from that of 'a'"),
         ("execution.precision: bfloat16", "execution and watch are of `ablate train`"),
         ("watch.grid_every: 5", "execution and watch are of `ablate train`"),
@@ -80,6 +92,11 @@ def test_arms_that_cannot_be_compared_or_mean_nothing_are_refused(write, setting
 def test_arms_of_a_task_that_mean_nothing_to_its_stages_are_refused(write, settings, words):
     with pytest.raises(DocumentError, match=rf"mine\.yaml:.*{words}"):
         load(write(TASK.replace("phases.videos.lr: 2.0e-3", settings)))
+
+
+def test_what_some_of_all_phases_read_may_be_said_of_all(write):
+    arm = load(write(TASK.replace("phases.videos.lr: 2.0e-3", "'phases.*.strength_mean': -2.0"))).arms["b"]
+    assert arm.phases["image_to_video"].strength_mean == -2.0
 
 
 def test_arms_that_no_stage_tells_apart_are_refused(write):

@@ -119,6 +119,14 @@ def test_all_arms_see_the_same_clips_of_a_folder(folders: Path) -> None:
     assert (view.settings["frames"], view.settings["captioned"]) == (10, True)
 
 
+@pytest.mark.parametrize("scale", ["smoke", "node", "paper"])
+def test_packaged_scales_size_what_is_rendered_and_leave_folders_alone(folders: Path, scale: str) -> None:
+    spec = load(str(write_new("footage", Path("mine"), Path("held"))), scale)
+    assert (spec.base.data["clips"].folder, spec.base.data["clips"].count) == ("mine", 96)
+    assert spec.base.phases["images"].steps != load("footage.yaml").base.phases["images"].steps
+    assert plan(spec).nodes
+
+
 def test_interpolation_reads_the_picture_of_its_own_last_frame(folders: Path) -> None:
     """Records of a longer clip would hold that of another."""
     path = write_new("footage", Path("mine"), Path("held"))
