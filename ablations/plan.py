@@ -19,6 +19,7 @@ from ablations.stages import STAGES, experiment
 from ablations.task_recipe import Need, TaskRecipe, needs_of
 from ablations.task_stages import task_experiment
 from bench.settings import required_weights
+from svd_core.curation.settings import SubsetSettings
 from svd_core.data.settings import CuratedSettings, HeldOutSettings
 from svd_core.encoders import weights
 from svd_core.settings import Settings
@@ -149,12 +150,15 @@ def check_weights(graph: Graph) -> None:
 def check_folders(graph: Graph) -> None:
     """Refuse folders of the user's without the clips that are asked for, and what is held out of what is trained on."""
     from svd_core.curation.choice import choose_clips, choose_held_out
+    from svd_core.data.subset import choose_subset
 
     views: dict[str, pl.DataFrame] = {}
     for node in graph.nodes.values():  # parents first
         try:
             if node.stage == "curated":
                 views[node.key] = choose_clips(CuratedSettings.model_validate(node.settings))
+            if node.stage == "subset" and (view := node.parents["curate"]) in views:
+                choose_subset(SubsetSettings.model_validate(node.settings), views[view])
             if node.stage == "held_out":
                 trained = [views[key] for key in node.parents.values()]
                 choose_held_out(HeldOutSettings.model_validate(node.settings), trained)

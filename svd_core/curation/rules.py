@@ -35,6 +35,8 @@ class Rule(ABC):
 class NoScore(Rule):
     """Removes clips without the score: a failed measurement passes no predicate."""
 
+    predicate: str = "has no score"
+
     def removes(self, batch: Batch) -> Mask:
         return np.isnan(scores(batch, self.axis))
 
@@ -105,7 +107,7 @@ def id_hash(clip_id: str, salt: str = "") -> bytes:
 def _axis_rules(batches: Batches, axis: str, wanted: Percentile) -> Iterator[Rule]:
     ranks = Ranks(lambda: (scores(batch, axis) for batch in batches([axis])))
     if ranks.present < ranks.total:
-        yield NoScore(axis, "has no score")
+        yield NoScore(axis)
     if wanted.min is not None:
         yield Outside(axis, f"min {wanted.min:g}", wanted.min, low=wanted.min)
     if wanted.max is not None:

@@ -7,28 +7,50 @@ import numpy as np
 import polars as pl
 
 from svd_core.curation.filters import funnel, kept, sift
-from svd_core.curation.rules import id_hash
+from svd_core.curation.rules import NoScore, id_hash
 from svd_core.curation.settings import Keep, SubsetSettings
 from svd_core.curation.table import on_disk, read_clips, write_table
+
+Entry = dict[str, object]
+"""One predicate of a funnel; see svd_core.curation.filters."""
 
 
 def make_subset(settings: SubsetSettings, curated: Path, out: Path) -> None:
     """Write `subset.parquet` (`clip_id`, in the table's order) and `funnel.json` under `out`.
 
+    Raises ValueError as `choose_subset`.
+    """
+    clips = read_clips(curated / "clips.parquet")
+    subset, entries = choose_subset(settings, clips)
+    write_table(subset, out / "subset.parquet", scratch=out)
+    _write_funnel({"clips": clips.height, "kept": subset.height, "steps": entries}, out)
+
+
+def choose_subset(settings: SubsetSettings, clips: pl.DataFrame) -> tuple[pl.DataFrame, list[Entry]]:
+    """The ids of a subset (`clip_id`, in the table's order), and the funnel's entries.
+
     `settings.sample` draws, without replacement, as many of the kept clips as another predicate keeps: the control
     that separates quality from size. Drawn by a hash of (seed, clip id), it knows neither rows nor scores. Raises
     ValueError when nothing is kept, or fewer clips than the sample needs.
     """
-    clips = read_clips(curated / "clips.parquet")
-    subset = clips.filter(pl.Series(kept(clips, settings.keep), dtype=pl.Boolean)).select("clip_id")
-    entries = funnel(clips, settings.keep)
-    if settings.sample is not None:
-        subset, entry = _sample(subset, clips, settings.sample.match, settings.seed)
-        entries.append(entry)
-    if subset.is_empty():
-        raise ValueError(f"the predicate keeps none of {clips.height} clips: {settings.keep!r}")
-    write_table(subset, out / "subset.parquet", scratch=out)
-    _write_funnel({"clips": clips.height, "kept": subset.height, "steps": entries}, out)
+    mask, entries = kept(clips, settings.keep), funnel(clips, settings.keep)
+    if not mask.any():
+        raise ValueError(f"keep: {_why_none(clips.height, entries)}")
+    subset = clips.filter(pl.Series(mask, dtype=pl.Boolean)).select("clip_id")
+    if settings.sample is None:
+        return subset, entries
+    drawn, entry = _sample(subset, clips, settings.sample.match, settings.seed)
+    return drawn, [*entries, entry]
+
+
+def _why_none(clips: int, entries: list[Entry]) -> str:
+    """The predicate that removes the last clip."""
+    last = next((entry for entry in entries if not entry["remaining"]), None)
+    if last is None:
+        return "there is no clip"
+    if last["predicate"] == NoScore.predicate and last["removed_alone"] == clips:
+        return f"none of {clips} clips has a score of {last['axis']}; `ablate curate` measures what it is asked for"
+    return f"none of {clips} clips is left by {last['axis']} ({last['predicate']})"
 
 
 def write_subset(keep: Keep, table: Path, out: Path) -> dict[str, object]:
@@ -51,7 +73,7 @@ def write_subset(keep: Keep, table: Path, out: Path) -> dict[str, object]:
             writer.write_batch(pa.record_batch({"clip_id": ids.cast(pa.large_string())}))
     if not counted.kept:
         half_written.unlink()
-        raise ValueError(f"the predicate keeps none of {counted.clips} clips: {keep!r}")
+        raise ValueError(f"keep: {_why_none(counted.clips, counted.entries())}")
     half_written.replace(out / "subset.parquet")
     report: dict[str, object] = {"clips": counted.clips, "kept": counted.kept, "steps": counted.entries()}
     _write_funnel(report, out)
@@ -70,15 +92,15 @@ def read_subset(path: Path) -> list[str]:
     return pl.read_parquet(path / "subset.parquet")["clip_id"].to_list()
 
 
-def _sample(
-    subset: pl.DataFrame, clips: pl.DataFrame, match: Keep, seed: int
-) -> tuple[pl.DataFrame, dict[str, object]]:
+def _sample(subset: pl.DataFrame, clips: pl.DataFrame, match: Keep, seed: int) -> tuple[pl.DataFrame, Entry]:
     size = int(kept(clips, match).sum())
+    if not size:
+        raise ValueError(f"sample.match: {_why_none(clips.height, funnel(clips, match))}")
     if size > subset.height:
         raise ValueError(f"sample.match keeps {size} clips, but only {subset.height} pass `keep` to draw them from")
     drawn = sorted(subset["clip_id"], key=lambda clip_id: id_hash(clip_id, f"sample-{seed}"))[:size]
     removed = subset.height - size
-    entry: dict[str, object] = {
+    entry: Entry = {
         "axis": "sample",
         "predicate": f"random, seed {seed}, as many as the matched predicate keeps",
         "threshold": None,

@@ -13,12 +13,12 @@ import polars as pl
 import pytest
 
 from ablations.artifacts import Store
-from ablations.errors import AblateError, DocumentError, RunError
+from ablations.errors import AblateError, DocumentError, PlanError, RunError
 from ablations.flops import counted
 from ablations.job import check_outside
 from ablations.new import write_new
 from ablations.outside import folder_digest
-from ablations.plan import plan
+from ablations.plan import check_folders, plan
 from ablations.run import flat_settings
 from ablations.spec import load
 from svd_core.curation.table import SCHEMA
@@ -174,6 +174,13 @@ def test_a_folder_that_changes_after_the_plan_is_not_read(folders: Path) -> None
     reader = next(node for node in graph.nodes.values() if node.stage == "records")
     with pytest.raises(RunError, match=r"mine has changed since; the same command plans anew"):
         check_outside(store, replace(reader, parents={"curated": view.key}))
+
+
+def test_a_filter_that_keeps_nothing_is_told_with_the_plan(folders: Path) -> None:
+    table = folders / "mine" / "clips.parquet"
+    pl.read_parquet(table).with_columns(caption=pl.lit("a wall")).write_parquet(table)
+    with pytest.raises(PlanError, match="keep: none of 5 clips has a score of motion; `ablate curate` measures"):
+        check_folders(plan(load(str(write_new("footage", Path("mine"), Path("held"))))))
 
 
 def test_what_networks_of_ones_own_cost_is_unknown(folders: Path) -> None:

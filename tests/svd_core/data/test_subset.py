@@ -56,8 +56,14 @@ def test_a_sample_larger_than_what_is_kept_is_refused(curated: Path, tmp_path: P
 
 
 def test_an_empty_subset_is_refused(curated: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="keeps none of 200 clips"):
-        subset(SubsetSettings(keep=Keep(alignment=Percentile(min=0.0))), curated, tmp_path / "s")
+    unscored, much = Keep(alignment=Percentile(min=0.0)), Keep(motion=Percentile(min=1e9))
+    for settings, said in (
+        (SubsetSettings(keep=unscored), "keep: none of 200 clips has a score of alignment"),
+        (SubsetSettings(keep=much), r"keep: none of 200 clips is left by motion \(min 1e\+09\)"),
+        (SubsetSettings(sample=SubsetSample(match=much)), "sample.match: none of 200 clips is left by motion"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            make_subset(settings, curated, tmp_path)
 
 
 def test_a_subset_written_in_batches_is_the_same(curated: Path, tmp_path: Path) -> None:
@@ -70,6 +76,6 @@ def test_a_subset_written_in_batches_is_the_same(curated: Path, tmp_path: Path) 
 
 
 def test_an_empty_subset_written_in_batches_is_refused_and_leaves_nothing(curated: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="keeps none of 200 clips"):
+    with pytest.raises(ValueError, match=r"keep: none of 200 clips is left by motion \(min 1e\+09\)"):
         write_subset(Keep(motion=Percentile(min=1e9)), curated / "clips.parquet", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["curated"]
