@@ -242,8 +242,19 @@ def read_json(path: Path, missing: Any = None) -> Any:
         return missing
 
 
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The JSON mapping in a file that is only remembered by; empty where there is none, or none that is whole."""
+    value = read_json(path, missing={})
+    return value if isinstance(value, dict) else {}
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of either."""
+    """Write JSON as `write_text`."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of either."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    beside.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
+    beside.write_text(text, encoding="utf-8", newline="\n")
     beside.replace(path)

@@ -28,8 +28,8 @@ def main() -> None:
     except Exception as error:
         from ablations.errors import AblateError
 
-        unwritable = isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileExistsError)
-        if not isinstance(error, AblateError) and not unwritable:
+        refused = isinstance(error, OSError) and error.errno is not None  # a full disk, a folder that is none
+        if not isinstance(error, AblateError) and not refused:
             raise
         print(f"ablate: {error}", file=sys.stderr)
         sys.exit(2)

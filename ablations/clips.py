@@ -44,13 +44,18 @@ def show_funnel(report: dict[str, Any]) -> None:
 
 def write_page(folder: Path, subset: Path | None, out: Path) -> None:
     """Write the inspection page of a clip table."""
+    import polars as pl
+
     from ablations.report.inspection import inspect
 
-    clip_table(folder)
+    table = clip_table(folder)
     if subset is not None and not (subset / "funnel.json").is_file():
         raise AblateError(f"{subset} holds no funnel.json: it is no subset that `ablate filter` wrote")
     out.parent.mkdir(parents=True, exist_ok=True)
-    inspect(folder, subset or folder / "subset", out)
+    try:
+        inspect(folder, subset or folder / "subset", out)
+    except pl.exceptions.PolarsError as error:
+        raise AblateError(f"{table}: no clip table that can be read ({error}); `ablate curate` writes one") from error
     console.print(f"page: {out}")
 
 

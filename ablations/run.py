@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from ablations import launch
-from ablations.artifacts import Store, read_json, write_json
+from ablations.artifacts import Store, read_json, read_mapping, write_json
 from ablations.budget import Prices, missing_nodes, show_budget
 from ablations.cluster import SlurmCluster, check_processes, load_cluster
 from ablations.console import console, tell
@@ -184,18 +184,18 @@ def note_asked(spec: Spec, store: Store, words: Mapping[str, str], out: Path) ->
     """Keep how a spec was asked for, the user's own files by absolute paths: status, cancel and retry go by it."""
     own = {word: str(Path(name).absolute()) for word, name in words.items() if name.endswith((".yaml", ".yml"))}
     path = store.folder("asked") / f"{spec.name}-{spec.scale}.json"
-    write_json(path, {**read_json(path, missing={}), **words, **own, "out": str(out.absolute())})
+    write_json(path, {**read_mapping(path), **words, **own, "out": str(out.absolute())})
 
 
 def asked_for(store: Store) -> list[tuple[str, str]]:
     """Every spec and scale that was run into a store."""
-    asked = [read_json(path) for path in sorted((store.root / "asked").glob("[!.]*.json"))]
-    return [(entry["spec"], entry["scale"]) for entry in asked]
+    asked = [read_mapping(path) for path in sorted((store.root / "asked").glob("[!.]*.json"))]
+    return [(entry["spec"], entry["scale"]) for entry in asked if {"spec", "scale"} <= entry.keys()]
 
 
 def changed_settings(spec: Spec, graph: Graph, store: Store) -> list[str]:
     """Settings that differ from the last run of this spec at this scale, defaults included: `place: old → new`."""
-    before = read_json(store.root / "plans" / f"{spec.name}-{spec.scale}.json", missing={})
+    before = read_mapping(store.root / "plans" / f"{spec.name}-{spec.scale}.json")
     after = flat_settings(graph)
     common = [place for place in after if place in before and before[place] != after[place]]
     changes = dict.fromkeys(f"{p.split('/', 1)[1]}: {before[p]!r} → {after[p]!r}" for p in common)

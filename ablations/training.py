@@ -1,6 +1,7 @@
 """The commands over one training: train, sample, export."""
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.resources import files
@@ -15,10 +16,20 @@ from ablations.recipe import is_task
 from ablations.task_recipe import TaskRecipe
 from ablations.tensorboard import PhaseCurves, check_installed
 from svd_core.progress import Progress
-from svd_core.tasks.settings import TrainingRecipe
+from svd_core.tasks.settings import Task, TrainingRecipe
 
 if TYPE_CHECKING:
     import torch
+
+
+GIVEN: dict[Task, str] = {
+    "images": "",
+    "text_to_video": "--prompt TEXT",
+    "image_to_video": "--image PICTURE",
+    "frame_interpolation": "--image FIRST --image LAST",
+    "multi_view": "--image PICTURE --elevation DEGREES",
+}
+"""What `ablate sample` has to be given; image networks are not sampled."""
 
 
 def recipes() -> dict[str, Path]:
@@ -57,6 +68,7 @@ def train(name: str, out: Path, folders: list[str], start: str | None, curves: P
     _check_folders(recipe)
     if curves is not None:
         check_installed()
+        curves.mkdir(parents=True, exist_ok=True)
     from svd_core.training.execution import Execution, leave_group
     from svd_core.training.phases import run_training
 
@@ -69,7 +81,9 @@ def train(name: str, out: Path, folders: list[str], start: str | None, curves: P
             tell = partial(_listener, then=written.follow)
         run_training(recipe, out, execution, tell)
     leave_group()
-    console.print(f"{out}: trained; sample it with: ablate sample {out} --out FOLDER")
+    given = GIVEN[recipe.chain[-1].task]
+    command = f"; sample it with: ablate sample {shlex.quote(str(out))} {given} --out FOLDER" if given else ""
+    console.print(f"{out}: trained{command}")
 
 
 def submit(

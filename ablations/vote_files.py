@@ -76,6 +76,7 @@ def named(table: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
 def export_votes(name: str, scale: str, out: Path) -> int:
     """Write all votes on a spec as CSV; returns their number."""
     votes = votes_table(load(name, scale), Store())
+    out.parent.mkdir(parents=True, exist_ok=True)
     votes.write_csv(out)
     return votes.height
 

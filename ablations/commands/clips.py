@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ablations.commands.options import SlurmCluster
+from ablations.errors import AblateError
 
 app = typer.Typer()
 
@@ -44,6 +45,10 @@ def curate(
     }  # fmt: skip
     if score_only:
         score(out, workers, annotations, SOURCE=source, share=share, cluster=cluster, **cutting)
+    elif cluster is not None and share is not None:
+        raise AblateError(
+            "--share is for machines without SLURM, --cluster's file says how many share: say one of them"
+        )
     elif cluster is not None:
         submit(source, out, cluster, workers, annotations, **cutting)
     elif share is not None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ablations.commands.options import FormatName, Out, Scale, SpecName, TableFormat
+from ablations.errors import AblateError
 
 app = typer.Typer()
 
@@ -24,6 +25,8 @@ def report(
     """Write the report again from what the store holds; missing runs are named in it."""
     from ablations.run import table_text, write_results
 
+    if format_name and out:
+        raise AblateError("--format prints the table, --out names a report's folder: say one of them")
     shown_arms, shown_metrics = (tuple(filter(None, names.split(","))) for names in (arms, metrics))
     if format_name:
         typer.echo(table_text(spec, scale, format_name, shown_arms, shown_metrics), nl=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from ablations.artifacts import Store, read_json
+from ablations.artifacts import Store, read_json, read_mapping
 from ablations.budget import Prices
 from ablations.job import PACKAGES, code_revision, machine, versions
 from ablations.plan import Graph
@@ -37,7 +37,7 @@ def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
     """Everything that the report of a spec draws, from the artifacts that are there."""
     manifests = {key: store.manifest(key) for key in graph.nodes if store.has(key)}
     tables, times = Tables(spec, graph, store), spent(manifests)
-    asked = read_json(store.root / "asked" / f"{spec.name}-{spec.scale}.json", missing={})
+    asked = read_mapping(store.root / "asked" / f"{spec.name}-{spec.scale}.json")
     return AblationResult(
         name=spec.name,
         question=spec.question,

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ablations.artifacts import write_text
 from ablations.report.histogram import Cut, Histogram, histogram
 from ablations.report.html import environment
 from ablations.report.previews import Sheet, sheets
@@ -84,7 +85,7 @@ def inspect(folder: Path, subset: Path, out: Path) -> None:
         drawing = histogram(present, cuts[axis])
         axes.append(Axis(axis, methods.get(axis, ""), present.size, values[axis].size - present.size, drawing, rows))
     page = _page(folder, axes=axes, funnel=funnel, sheets=list(pictures.values()), **_overview(table))
-    out.write_text(page, encoding="utf-8", newline="\n")
+    write_text(out, page)
 
 
 def choose(values: NDArray[np.float64], cuts: list[Cut]) -> dict[str, Choice]:

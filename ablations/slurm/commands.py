@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from ablations.artifacts import Store, read_json, write_json
+from ablations.artifacts import Store, read_json, read_mapping, write_json
 from ablations.budget import Cost, check_cap, estimate
 from ablations.cluster import SlurmCluster, load_cluster
 from ablations.console import console
@@ -46,13 +46,13 @@ def keep_plan(spec: Spec, store: Store, costs: Sequence[Cost]) -> None:
     """Keep what the first submission was expected to take, for the report to hold beside what was spent."""
     path = store.root / "asked" / f"{spec.name}-{spec.scale}.json"
     known = [cost.gpu_hours for cost in costs if cost.gpu_hours is not None]
-    write_json(path, {"gpu_hours": sum(known) if known else None, **read_json(path)})
+    write_json(path, {"gpu_hours": sum(known) if known else None, **read_mapping(path)})
 
 
 def last_asked(spec: Spec, store: Store) -> Names:
     """How a spec was last asked to run: names of spec, scale and cluster, and the report's folder."""
-    asked = read_json(store.root / "asked" / f"{spec.name}-{spec.scale}.json", missing={})
-    if not asked:
+    asked = read_mapping(store.root / "asked" / f"{spec.name}-{spec.scale}.json")
+    if not {"spec", "scale", "cluster", "out"} <= asked.keys():
         raise RunError(f"{spec.name} at scale {spec.scale} was never run into the store {store.root}")
     return Names(asked["spec"], asked["scale"], asked["cluster"], Path(asked["out"]))
 

@@ -218,6 +218,8 @@ def _check(run: Run, request: Request, frames: int) -> None:
     if (request.elevation is not None) != (run.task == "multi_view"):
         needs = "needs the camera's elevation" if run.task == "multi_view" else "has no elevation"
         raise WrongRequest(f"task {run.task} {needs}")
+    if request.elevation is not None and not -90 <= request.elevation <= 90:
+        raise WrongRequest(f"an elevation lies between -90 and 90 degrees, got {request.elevation:g}")
     least = 3 if run.task == "frame_interpolation" else 1
     if frames < least:
         raise WrongRequest(f"task {run.task} generates {least} frames at least; got {frames}")

@@ -233,6 +233,11 @@ class TrainingRecipe(Bases, EncoderSettings):
         for phase in self.phases.values():
             if phase.data not in self.data:
                 raise ValueError(f"phase {phase.name} reads data {phase.data!r}; there are: {', '.join(self.data)}")
+            clips = self.data[phase.data]
+            if clips.folder is None and clips.frames < phase.frames:
+                raise ValueError(
+                    f"phase {phase.name} needs {phase.frames} frames; data {phase.data} has {clips.frames}"
+                )
         if lora := [phase.name for phase in self.chain[:-1] if phase.trained == "lora"]:
             raise ValueError(f"phase {lora[0]} trains low-rank weights, which no later phase would have: put it last")
         tasks = [phase.task for phase in self.chain]

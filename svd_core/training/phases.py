@@ -1,6 +1,7 @@
 """A whole training: encoders, then one phase after another, each starting from the average of the one before.
 
     RUN/recipe.json              the resolved recipe
+    RUN/lock                     held by the command that trains
     RUN/clips/NAME/              rendered clips
     RUN/encoders/                the frozen networks: `vae/`, and what svd_core.encoders.conditioners describes
     RUN/records/NAME-HxWxT-…/    encoded clips, shared by phases that ask for the same
@@ -9,9 +10,12 @@
 Everything is made once: the same command continues where the last one stopped.
 """
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -40,13 +44,20 @@ Tell = Callable[[str], Progress]
 
 def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: Tell = lambda name: silent) -> None:
     """Run or continue a training under `out`. Every process calls this; the first one prepares, all of them train."""
-    with execution.together():
-        if execution.rank == 0:
-            _check_named(recipe, out)
-            out.mkdir(parents=True, exist_ok=True)
-            _same_recipe(recipe, out / "recipe.json")
-            with flags_restored():
-                _prepare(recipe, out, tell)
+    with contextlib.ExitStack() as ending:
+        with execution.together():
+            if execution.rank == 0:
+                _check_named(recipe, out)
+                out.mkdir(parents=True, exist_ok=True)
+                ending.enter_context(_alone(out))
+                _same_recipe(recipe, out / "recipe.json")
+                with flags_restored():
+                    _prepare(recipe, out, tell)
+        _train(recipe, out, execution, tell)
+
+
+def _train(recipe: TrainingRecipe, out: Path, execution: Execution, tell: Tell) -> None:
+    """Encode what phases read, then train them."""
     folders = [phase_folder(out, number, phase) for number, phase in enumerate(recipe.chain)]
     finished = [execution.told(_finished(folder)) for folder in folders]
     for phase, done in zip(recipe.chain, finished, strict=True):
@@ -76,6 +87,23 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
         before = folder
 
 
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Within, no other command trains under `out`, which would write every line twice. Raises ValueError.
+
+    The lock ends with its process, however that ends. A file system that knows no locks has none.
+    """
+    with (out / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"{out}: another command trains this run just now") from error
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+                raise
+        yield
+
+
 def _check_named(recipe: TrainingRecipe, out: Path) -> None:
     """Raise CheckpointError for networks that are still to be read and are not there, before anything is made."""
     if recipe.start is not None and not _finished(phase_folder(out, 0, recipe.chain[0])):
@@ -94,7 +122,7 @@ def _same_recipe(recipe: TrainingRecipe, path: Path) -> None:
     Data may be added, and what nothing was made from yet may be changed, added or left out.
     """
     if path.is_file():
-        run, before = path.parent, TrainingRecipe.model_validate_json(path.read_text())
+        run, before = path.parent, _recipe_of(path)
         folders = [phase_folder(run, number, phase) for number, phase in enumerate(before.chain)]
         begun = [number for number, folder in enumerate(folders) if (folder / "metrics.jsonl").is_file()]
         last = before.chain[: max(begun, default=-1) + 1]
@@ -102,12 +130,29 @@ def _same_recipe(recipe: TrainingRecipe, path: Path) -> None:
         if changed := [name for name, value in bound.items() if now.get(name) != value]:
             raise ValueError(f"{path}: this run began with other `{changed[0]}`; name a new folder, or put it back")
         for number, phase in enumerate(last):
-            if recipe.chain[number : number + 1] != (phase,):
+            now_here = recipe.chain[number] if number < len(recipe.chain) else None
+            if now_here != phase:
                 raise ValueError(
-                    f"{path}: this run began with another phase {phase.name!r}; put it back, or remove "
-                    f"{folders[number]} and what follows it to train it anew"
+                    f"{path}: this run began with another phase {phase.name!r}{_differing(phase, now_here)}; put it "
+                    f"back, or remove {folders[number]} and what follows it to train it anew"
                 )
     write_whole(path, recipe.model_dump_json(indent=1) + "\n")
+
+
+def _recipe_of(path: Path) -> TrainingRecipe:
+    """The recipe that a run was begun with."""
+    try:
+        return TrainingRecipe.model_validate_json(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged, or of another version; it says what this run began with") from error
+
+
+def _differing(before: Phase, now: Phase | None) -> str:
+    """The settings that a phase of one name had, and their values then."""
+    if now is None or now.name != before.name:
+        return ""
+    names = [name for name in Phase.model_fields if getattr(before, name) != getattr(now, name)]
+    return f" ({', '.join(f'{name} {getattr(before, name)}' for name in names)})"
 
 
 def _bound(recipe: TrainingRecipe, run: Path, begun: Sequence[Phase]) -> dict[str, object]:

@@ -200,6 +200,8 @@ def test_status_of_all_is_one_document_and_outlives_a_moved_file(tmp_path, monke
     for name in ("data_curation", "filter_motion", str(mine)):
         note_asked(load(name, "smoke"), Store(), {"spec": name, "scale": "smoke"}, tmp_path)
     mine.unlink()
+    for name, text in (("cut", '{"spec": '), ("other", "[]")):
+        (tmp_path / "store" / "asked" / f"{name}-smoke.json").write_text(text)
     show_status(None, "smoke", as_json_text=True)
     said = capsys.readouterr()
     assert set(json.loads(said.out)) == {"data_curation at scale smoke", "filter_motion at scale smoke"}
@@ -215,11 +217,18 @@ def test_a_damaged_manifest_is_said(tmp_path, monkeypatch):
         standing(graph, Store(tmp_path))
 
 
-def test_a_folder_that_may_not_be_written_is_said_without_a_traceback(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("words", [("report", "data_curation", "--format", "csv", "--out", "x"),
+                                   ("curate", "x", "--out", "y", "--share", "1/4", "--cluster", "slurm")])  # fmt: skip
+def test_options_that_exclude_each_other_are_refused(words):
+    assert "say one of them" in str(CliRunner().invoke(app, words).exception)
+
+
+@pytest.mark.parametrize(("place", "said"), [("file/x", "Not a directory"), ("/dev/full", "No space left on device")])
+def test_what_the_system_refuses_is_said_without_a_traceback(tmp_path, monkeypatch, capsys, place, said):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(sys, "argv", ["ablate", "list"])
-    monkeypatch.setattr(cli, "app", lambda: (tmp_path / "file" / "x").open("x"))
+    monkeypatch.setattr(cli, "app", lambda: (tmp_path / place).write_text("x"))
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert "Not a directory" in capsys.readouterr().err
+    assert said in capsys.readouterr().err

@@ -47,7 +47,7 @@ def test_wrong_predicates_are_refused_where_they_stand(curated: Path, text: str,
 
 
 def test_keeping_nothing_is_an_error(curated: Path) -> None:
-    with pytest.raises(AblateError, match="keeps none of 100 clips"):
+    with pytest.raises(AblateError, match="keep: none of 100 clips has a score of alignment"):
         filter_table(curated, keep(curated, "alignment: {min: 0}\n"), curated / "subset")
 
 
@@ -56,3 +56,7 @@ def test_folders_without_a_table_or_a_subset_are_refused(curated: Path, tmp_path
         write_page(tmp_path / "nothing", None, tmp_path / "page.html")
     with pytest.raises(AblateError, match=r"holds no funnel\.json"):
         write_page(curated, tmp_path / "nothing", tmp_path / "page.html")
+    table = curated / "clips.parquet"
+    table.write_bytes(table.read_bytes()[:-50])
+    with pytest.raises(AblateError, match=r"clips\.parquet: no clip table that can be read"):
+        write_page(curated, None, tmp_path / "page.html")

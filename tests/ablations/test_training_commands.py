@@ -95,6 +95,7 @@ def test_train_sample_export_and_sample_what_was_exported(tmp_path: Path) -> Non
         result = ablate(*arguments)
         assert result.returncode == 0, result.stderr
         results.append(result.stdout)
+    assert f"ablate sample {run} --image PICTURE --out FOLDER" in " ".join(results[0].split())
     assert "StableVideoDiffusionPipeline.from_pretrained loads it" in " ".join(results[2].split())
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -1,5 +1,6 @@
 """Trainings that are run again: what was made of a recipe stays bound to it, and everything else may change."""
 
+import fcntl
 import json
 import shutil
 from pathlib import Path
@@ -23,11 +24,29 @@ def test_a_run_is_never_continued_with_another_recipe(trained: Path, tmp_path: P
         shutil.copy(lines, tmp_path / lines.parent.name)
     for changes, asked, message in (
         ({"time_id_dim": 16}, PHASES, "began with other `time_id_dim`"),
-        ({}, (PHASES[0], {**PHASES[1], "lr": 1e-2}, *PHASES[2:]), "another phase 'videos'; .*/01-videos"),
+        (
+            {},
+            (PHASES[0], {**PHASES[1], "lr": 1e-2}, *PHASES[2:]),
+            r"'videos' \(lr 0\.001\); .*/01-videos",
+        ),
         ({}, PHASES[:2], "began with another phase 'image_to_video'"),
     ):
         with pytest.raises(ValueError, match=message):
             run_training(tiny_recipe(*asked, **changes), tmp_path, Execution())
+
+
+def test_what_a_run_began_with_must_be_readable(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text("{")
+    with pytest.raises(ValueError, match=r"recipe\.json is damaged, or of another version"):
+        run_training(tiny_recipe(*PHASES), tmp_path, Execution())
+
+
+def test_two_commands_do_not_train_one_run(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="another command trains this run just now"):
+            run_training(tiny_recipe(PHASES[1]), tmp_path, Execution())
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 def test_clips_that_change_in_mid_training_are_refused(trained: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Sampling and export: against the released pipeline's own code, and in the limits that must hold."""
 
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -238,11 +239,12 @@ def test_guidance_differs_between_frames_only_where_one_is_given(trained: Path, 
 
 def test_what_a_task_does_not_take_is_said(trained: Path, run: Run) -> None:
     text = Run.load(trained / "01-videos")
-    image = as_input(picture())
+    image, views = as_input(picture()), replace(run, task="multi_view")
     for asked, request, message in (
         (run, Request(), "image_to_video takes 1 images, got 0"),
         (run, Request(images=image, prompt="a ring"), "does not read prompts"),
         (run, Request(images=image, elevation=10.0), "has no elevation"),
+        (views, Request(images=image, elevation=math.nan), "between -90 and 90 degrees, got nan"),
         (text, Request(), "text_to_video needs a prompt"),
         (text, Request(prompt="a ring", images=image), "text_to_video takes 0 images, got 1"),
     ):

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 from tiny_recipes import PHASE, PHASES, copied, tiny_recipe
 
+from svd_core.data.encoding import make_records
+from svd_core.data.settings import RecordSettings
 from svd_core.encoders.text import PromptTooLong
 from svd_core.models.checkpoints import CheckpointError
 from svd_core.models.inflation import is_new
@@ -135,10 +137,16 @@ def test_new_layers_of_interpolation_have_their_own_learning_rate(trained: Path,
         assert not still or is_new(name) or not more[name].any() or "attn2.to_" in name, name
 
 
+def test_clips_shorter_than_asked_for_are_named(trained: Path, tmp_path: Path) -> None:
+    long = RecordSettings(resolution=(16, 16), frames=5)
+    with pytest.raises(ValueError, match="clip 'camera_moves-00000' has 4 frames; 5 are asked for"):
+        make_records(long, trained / "clips" / "zooms", trained / "encoders", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("phase", "message"),
     [
-        ({"frames": 5}, "clip 'camera_moves-00000' has 4 frames; 5 are asked for"),
+        ({"frames": 5}, "phase videos needs 5 frames; data zooms has 4"),
         ({"resolution": [17, 16]}, r"resolution \[17, 16\] must be multiples of 2, .* nearest: \[16, 16\]"),
     ],
 )
