@@ -1,6 +1,7 @@
 """YAML with a memory of places, so that every complaint can name its line and column."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
@@ -29,7 +30,9 @@ class Document:
         self.path = path
         try:
             self.text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise DocumentError(path, 1, 1, "", f"cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
             raise DocumentError(path, 1, 1, "", f"cannot be read as UTF-8 text: {error}") from error
         self.lines = self.text.splitlines()
         self.places: dict[Place, tuple[int, int]] = {}
@@ -131,8 +134,10 @@ def complaint(model: type[BaseModel], location: Place, details: Mapping[str, Any
         return f"missing key {str(location[-1])!r}"
     found = details["input"]
     shown = kind_of(found) if isinstance(found, dict | list) else f"{kind_of(found)} {found!r}"
-    expected = details["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    return f"{name}: {expected}; found {shown}" if name else expected
+    expected = re.sub("^Value error, |^(Input|Tuple|Dictionary|String) (?=should)", "", details["msg"])
+    if not name:
+        return expected
+    return f"{name}: {expected}" + ("" if details["type"] == "value_error" else f"; found {shown}")
 
 
 def fields_at(model: type[BaseModel], location: Place) -> list[str]:
