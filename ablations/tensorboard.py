@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablations.artifacts import Store
+from ablations.console import console
 from ablations.errors import AblateError
 from ablations.plan import Graph, plan
 from ablations.spec import load
@@ -140,3 +141,10 @@ def follow(name: str, scale: str, folder: Path) -> None:
             time.sleep(POLL_S)
     finally:
         curves.close()
+        note_empty(folder)
+
+
+def note_empty(folder: Path) -> None:
+    """Say so where no curve was written: a training logs a line every 25 steps."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        console.print(f"{folder}: nothing to draw; a curve has a point every 25 steps")

@@ -14,7 +14,7 @@ from ablations.document import Document, validate
 from ablations.errors import AblateError, nearest
 from ablations.recipe import is_task
 from ablations.task_recipe import TaskRecipe
-from ablations.tensorboard import PhaseCurves, check_installed
+from ablations.tensorboard import PhaseCurves, check_installed, note_empty
 from svd_core.progress import Progress
 from svd_core.tasks.settings import Task, TrainingRecipe
 
@@ -81,6 +81,8 @@ def train(name: str, out: Path, folders: list[str], start: str | None, curves: P
             tell = partial(_listener, then=written.follow)
         run_training(recipe, out, execution, tell)
     leave_group()
+    if curves is not None and execution.rank == 0:
+        note_empty(curves)
     given = GIVEN[recipe.chain[-1].task]
     command = f"; sample it with: ablate sample {shlex.quote(str(out))} {given} --out FOLDER" if given else ""
     console.print(f"{out}: trained{command}")

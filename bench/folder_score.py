@@ -135,6 +135,8 @@ def check_request(request: Request) -> None:
             raise ValueError(f"metric {name!r} judges runs of an ablation only; it cannot score folders")
         if name in OF_TEXTS and request.texts is None:
             raise ValueError(f"metric {name!r} compares videos with their prompts: give --prompts")
+    if request.texts is not None and not OF_TEXTS.keys() & set(request.metrics):
+        raise ValueError(f"no metric that is asked for reads prompts: add {', '.join(OF_TEXTS)}, or leave them out")
     for name in required_weights(request.metrics):
         weights.locate(name)
     if any(METRICS[name].encoder in ("i3d_k400", "i3d_torchscript") for name in request.metrics):

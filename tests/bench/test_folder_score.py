@@ -219,6 +219,11 @@ def test_pairs_of_unequal_length_are_refused(request_, tmp_path, monkeypatch):
         score_folders(asked, tmp_path)
 
 
+def test_prompts_that_no_metric_reads_are_refused(request_, tmp_path):
+    with pytest.raises(ValueError, match="no metric that is asked for reads prompts: add clip_score"):
+        score_folders(replace(request_, texts={"a.mp4": "ring"}), tmp_path)
+
+
 def test_prompts_are_asked_for_and_checked(request_, tmp_path, monkeypatch):
     monkeypatch.setitem(measures.OF_TEXTS, "dynamic_degree", lambda: lambda clip, text: float(len(text)))
     monkeypatch.delitem(measures.OF_CLIPS, "dynamic_degree")
