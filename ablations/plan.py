@@ -154,16 +154,18 @@ def check_folders(graph: Graph) -> None:
 
     views: dict[str, pl.DataFrame] = {}
     for node in graph.nodes.values():  # parents first
+        where = ""
         try:
             if node.stage == "curated":
                 views[node.key] = choose_clips(CuratedSettings.model_validate(node.settings))
             if node.stage == "subset" and (view := node.parents["curate"]) in views:
+                where = f"a subset of {graph.nodes[view].settings['folder']}: "
                 choose_subset(SubsetSettings.model_validate(node.settings), views[view])
             if node.stage == "held_out":
                 trained = [views[key] for key in node.parents.values()]
                 choose_held_out(HeldOutSettings.model_validate(node.settings), trained)
         except ValueError as error:
-            raise PlanError(str(error)) from error
+            raise PlanError(f"{where}{error}") from error
 
 
 def source_digest(stage: str) -> str:
