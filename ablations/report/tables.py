@@ -13,7 +13,7 @@ from ablations.report.by_clip import ClipDifference
 from ablations.report.findings import Findings
 from ablations.report.notes import caption, notes
 from ablations.report.preference import Preference
-from ablations.report.wording import number, percent
+from ablations.report.wording import number, percent, with_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,9 +107,8 @@ def _difference(findings: Findings, metric: str, arm: str) -> Cell:
     places = findings.places(metric)
     if difference.mean is None:
         return Cell("–")
-    text = number(difference.mean, places, signed=True) + (stars(findings.comparisons[arm].p_holm) if primary else "")
-    if interval is not None:
-        text += f" [{number(interval.low, places, signed=True)}, {number(interval.high, places, signed=True)}]"
+    mark = stars(findings.comparisons[arm].p_holm) if primary else ""
+    text = with_interval(difference.mean, interval, places, mark)
     return Cell(text, value=difference.mean)
 
 
@@ -131,10 +130,7 @@ def clip_panel(findings: Findings) -> Panel:
 def _clip_difference(places: int, difference: ClipDifference | None) -> Cell:
     if difference is None:
         return Cell("–")
-    text, interval = number(difference.mean, places, signed=True), difference.interval
-    if interval is not None:
-        text += f" [{number(interval.low, places, signed=True)}, {number(interval.high, places, signed=True)}]"
-    return Cell(text, value=difference.mean)
+    return Cell(with_interval(difference.mean, difference.interval, places), value=difference.mean)
 
 
 def stars(p_holm: float | None) -> str:

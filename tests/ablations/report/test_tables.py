@@ -85,6 +85,23 @@ def test_nothing_measured_is_still_a_table(ablation: AblationResult) -> None:
     assert rows(runs_csv(Findings(result)))[0]["missing"] == "pretrain_videos failed: loss is nan"
 
 
+def test_an_arm_with_the_baselines_scores_is_said_to_be_identical(ablation: AblationResult) -> None:
+    def scored(metrics: tuple[str, ...]) -> Findings:
+        runs = [
+            replace(run, scores={**run.scores, **{m: ablation.run("unfiltered", run.seed).scores[m] for m in metrics}})
+            if run.arm == "filtered"
+            else run
+            for run in ablation.runs
+        ]
+        return Findings(replace(ablation, runs=tuple(runs)))
+
+    assert Findings(ablation).identical == set()
+    assert "identical to the bit" in scored(ablation.metrics).verdicts[0]
+    assert "nothing is known of its spread" in scored(("fvd",)).verdicts[0]  # another metric tells them apart
+    lost = without(replace(ablation, metrics=("fvd",)), "filtered")
+    assert Findings(lost).identical == set()
+
+
 def test_markdown_shows_names_as_they_stand(ablation: AblationResult) -> None:
     text = to_markdown(build_table(Findings(renamed(ablation, {"filtered": "a|b*c_d<i>\n`e`"}))))
     assert r"| a\|b\*c\_d\<i\> \`e\` | 686 |" in text
