@@ -81,8 +81,9 @@ def reading(findings: Findings) -> list[str]:
         )
     if findings.clip_differences:
         notes.append(
-            "Clip by clip: clips of all seeds made from one held-out video's caption are one cluster. These intervals "
-            "speak of the networks trained, not of other seeds, so they are no verdict."
+            "Clip by clip: clips of all seeds made from what one held-out video gives (its caption, frames or views) "
+            "are one cluster. These intervals speak of the networks trained, not of other seeds, so they are no "
+            "verdict."
         )
     return notes
 

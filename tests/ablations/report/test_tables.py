@@ -42,6 +42,11 @@ def test_caption_says_what_was_measured_with_what(ablation: AblationResult) -> N
         assert fact in caption
 
 
+def test_the_note_on_clusters_is_true_of_every_task(ablation: AblationResult) -> None:
+    (note,) = (note for note in build_table(Findings(ablation)).notes if note.startswith("Clip by clip"))
+    assert "what one held-out video gives (its caption, frames or views)" in note
+
+
 def test_bold_only_where_the_verdict_allows(ablation: AblationResult) -> None:
     def bold(result: AblationResult) -> list[tuple[str, int]]:
         panel = build_table(Findings(result)).panels[0]
