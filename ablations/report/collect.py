@@ -7,20 +7,14 @@ from typing import Any
 
 from ablations.artifacts import Store, read_json
 from ablations.budget import Prices
+from ablations.errors import RunError
 from ablations.job import PACKAGES, code_revision, machine, versions
 from ablations.plan import Graph
 from ablations.recipe import Recipe
 from ablations.report.arms import Tables, arm, present
 from ablations.report.differences import differing, settings_of
 from ablations.report.machines import unlike_machines
-from ablations.report.result import (
-    AblationResult,
-    Ballots,
-    Cost,
-    Provenance,
-    Run,
-    read_scores,
-)
+from ablations.report.result import AblationResult, Ballots, Cost, Provenance, Run, read_scores
 from ablations.spec import Spec
 from ablations.status import row
 from ablations.task_recipe import TaskRecipe
@@ -88,6 +82,13 @@ def why_missing(key: str, graph: Graph, store: Store) -> str:
     unmade = [entry for entry in rows if entry.state != "done"]
     first = next((entry for entry in unmade if entry.state != "waiting"), unmade[0])
     return f"{first.stage} {first.state}" + (f": {first.error}" if first.error else "")
+
+
+def check_begun(result: AblationResult, store: Store, name: str, scale: str) -> None:
+    """Raise RunError where no run was begun: there is nothing to report on, not even a failure."""
+    if all(run.missing and run.missing.endswith(" waiting") and run.log is None for run in result.runs):
+        command = f"ablate run {name}" + ("" if scale == "laptop" else f" --scale {scale}")
+        raise RunError(f"none of the {len(result.runs)} runs of {result.name} is in {store.root}: first `{command}`")
 
 
 def ballots(spec: Spec, graph: Graph, store: Store) -> Ballots | None:
