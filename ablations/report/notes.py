@@ -116,6 +116,9 @@ def polling(found: Preference | None) -> list[str]:
         "are bootstrapped over prompts and raters"
         + (", but one rater's votes speak of that rater only." if found.raters == 1 else ".")
     ]
+    for question, arms in found.tied.items():
+        about = f", {question}" if question else ""
+        notes.append(f"No interval of Elo{about}, of {', '.join(arms)}: all votes are ties, which move no rating.")
     for question, (alpha, reason) in found.alpha.items():
         about = f" on {question}" if question else ""
         told = f"Krippendorff's α = {number(alpha, 2)}" if reason is None else f"no Krippendorff's α ({reason})"
