@@ -11,9 +11,11 @@ from matplotlib.ticker import MaxNLocator
 from ablations.report.findings import Findings
 from ablations.report.legend import legend
 from ablations.report.result import Arm
-from ablations.report.style import shortened
+from ablations.report.style import two_lines
 
 WIDTH = 3.3
+TIMING_NOISE = 1.05
+"""Process times of equal work differ by up to this factor: no trade-off."""
 LENGTHS = ("pretrain_videos.samples", "finetune.samples", "finetune.continues")
 
 
@@ -57,8 +59,10 @@ def draw_kept(findings: Findings) -> Figure | None:
 
 
 def draw_cost(findings: Findings) -> Figure | None:
-    """Process time of one run."""
+    """Process time of one run; null where the arms' differ by no more than timings of one arm do."""
     minutes = {arm.name: arm.seconds / 60 for arm in findings.result.arms if arm.seconds is not None}
+    if minutes and max(minutes.values()) < TIMING_NOISE * min(minutes.values()):
+        return None
     return _against(findings, minutes, "process time of a run, minutes")
 
 
@@ -81,7 +85,7 @@ def _empty(findings: Findings) -> tuple[Figure, Axes]:
     """A figure with the primary metric upwards and the arms below."""
     figure = Figure(figsize=(WIDTH, 1.9 + 0.16 * -(-len(findings.styles) // 2)))
     panel = figure.subplots()
-    panel.set_ylabel(shortened(findings.label(findings.result.primary), 26))
+    panel.set_ylabel(two_lines(findings.label(findings.result.primary), 26))
     panel.xaxis.set_major_locator(MaxNLocator(5))
     legend(figure, findings)
     return figure, panel
