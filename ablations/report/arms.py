@@ -53,7 +53,7 @@ def arm(name: str, spec: Spec, graph: Graph, store: Store, tables: Tables) -> Ar
     finetuned_on = finetuning_clips(graph.runs[name, spec.seeds[0]], graph, store)
     known = Arm(name, spec.overrides[name], samples=samples, finetuned=finetuned, finetuned_on=finetuned_on)
     if hardly_trains(recipe):
-        return replace(known, idle="its video pretraining sees one batch")
+        return replace(known, idle="video pretraining sees one batch")
     subsets = subsets_of(name, graph, store)
     if not subsets:
         return known

@@ -24,7 +24,7 @@ def training(result: AblationResult) -> list[str]:
     told = [f"No clips are given for {', '.join(arms)}: {reason}." for reason, arms in idle.items()]
     for count, arms in finetuned.items():
         who = "all arms" if len(arms) == len(result.arms) else ", ".join(arms)
-        told.append(f"Clips are those of pretraining; {who} are then finetuned on {count} clips of their own.")
+        told.append(f"Clips are those of pretraining; {who} are then finetuned on another set, of {count} clips.")
     return told
 
 

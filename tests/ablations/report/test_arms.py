@@ -49,15 +49,15 @@ def test_an_arm_that_sees_one_batch_is_not_said_to_train_on_the_subset(hq: dict[
     for name in ("image_only_early", "image_only_late"):
         only = hq[name]
         assert (only.kept, only.epochs, only.precision) == (None, None, None)
-        assert only.idle == "its video pretraining sees one batch"
+        assert only.idle == "video pretraining sees one batch"
     assert (hq["uncurated_late"].kept, hq["uncurated_late"].idle) == (5, None)
 
 
 def test_clips_of_finetuning_are_named(hq: dict[str, Arm], ablation: AblationResult) -> None:
     assert {each.finetuned_on for each in hq.values()} == {2}
     told = " ".join(training(replace(ablation, arms=(*hq.values(),), runs=(), seeds=(), baseline="uncurated_late")))
-    assert "image_only_early, image_only_late: its video pretraining sees one batch" in told
-    assert "all arms are then finetuned on 2 clips of their own" in told
+    assert "image_only_early, image_only_late: video pretraining sees one batch" in told
+    assert "all arms are then finetuned on another set, of 2 clips" in told
 
 
 def test_nothing_is_told_of_arms_that_train_once(ablation: AblationResult) -> None:

@@ -166,6 +166,7 @@ def test_an_arm_of_which_no_clips_are_told_is_not_set_against_its_share(ablation
     figure = drawn("kept", replace(ablation, arms=arms))
     assert figure is not None
     assert len({float(line.get_xdata()[0]) for line in figure.axes[0].lines}) == 2  # type: ignore[index]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["unfiltered", "filtered"]
 
 
 def test_logarithmic_counts_are_called_so(ablation: AblationResult) -> None:
