@@ -10,7 +10,7 @@ from ablations.plan import Graph, plan
 from ablations.report.differences import differing, settings_of
 from ablations.report.result import Score, read_scores
 from ablations.report.tables import Cell, Panel, Table
-from ablations.report.wording import ARROWS, decimals, number
+from ablations.report.wording import ARROWS, decimals, number, with_interval
 from ablations.spec import Spec, load
 from ablations.statistics import paired_difference
 
@@ -128,10 +128,7 @@ def _difference(r: Row, first: Row, protocol: Protocol, digits: int) -> Cell:
     d = paired_difference(r.label, r.scores.get(protocol, {}), first.label, first.scores.get(protocol, {}))
     if d.mean is None:
         return Cell("–")
-    text = number(d.mean, digits, signed=True)
-    if d.interval:
-        text += f" [{number(d.interval.low, digits, signed=True)}, {number(d.interval.high, digits, signed=True)}]"
-    return Cell(text, value=d.mean)
+    return Cell(with_interval(d.mean, d.interval, digits), value=d.mean)
 
 
 def settings_panel(rows: list[Row]) -> Panel:

@@ -222,6 +222,7 @@ def write_results(
 ) -> Path:
     """Write the report from what the store holds; returns the page. `arms` and `metrics`: these only, if any."""
     from ablations.report.build import write_report
+    from ablations.report.collect import check_begun
 
     spec = load(name, scale)
     if out is None and (arms or metrics):
@@ -230,6 +231,7 @@ def write_results(
     findings = found(spec, arms, metrics)
     if all(run.missing for run in findings.result.runs) and has_scores(folder):
         raise RunError(f"no run of {spec.name} is scored in {Store().root}; the report in {folder} is left as it is")
+    check_begun(findings.whole, Store(), name, scale)
     page = write_report(findings, folder)
     refresh_overview(folder)
     return page
@@ -287,7 +289,10 @@ def found(spec: Spec, arms: tuple[str, ...], metrics: tuple[str, ...]) -> "Findi
 
 def table_text(name: str, scale: str, format_name: str, arms: tuple[str, ...], metrics: tuple[str, ...]) -> str:
     """The report's table alone, in one format."""
+    from ablations.report.collect import check_begun
     from ablations.report.formats import as_text
     from ablations.report.tables import build_table
 
-    return as_text(build_table(found(load(name, scale), arms, metrics)), format_name)
+    findings = found(load(name, scale), arms, metrics)
+    check_begun(findings.whole, Store(), name, scale)
+    return as_text(build_table(findings), format_name)

@@ -28,8 +28,8 @@ def clip_differences(result: AblationResult) -> dict[str, dict[str, ClipDifferen
     """
     Metric to arm to its difference from the baseline, over all clips of all seeds that both have.
 
-    The i-th clip of every run is made from the i-th held-out video's caption: that video is the source that clips of
-    different seeds share. Metrics and arms without values per clip are left out.
+    The i-th clip of every run is made from the i-th held-out video's caption, frames or views: that video is the source
+    that clips of different seeds share. Metrics and arms without values per clip are left out.
     """
     table = all_per_clip(result)
     baseline = table.filter(pl.col("arm") == result.baseline).select("seed", "clip", "metric", base="value")

@@ -2,35 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import polars as pl
-
-from ablations.artifacts import Store, read_json, read_mapping
+from ablations.artifacts import Store, read_mapping
 from ablations.budget import Prices
+from ablations.errors import RunError
 from ablations.job import PACKAGES, code_revision, machine, versions
 from ablations.plan import Graph
 from ablations.recipe import Recipe
+from ablations.report.arms import Tables, arm, present
 from ablations.report.differences import differing, settings_of
 from ablations.report.machines import unlike_machines
-from ablations.report.result import (
-    AblationResult,
-    Arm,
-    Ballots,
-    Cost,
-    Curation,
-    FunnelStep,
-    Provenance,
-    Run,
-    read_scores,
-)
+from ablations.report.result import AblationResult, Ballots, Cost, Provenance, Run, read_scores
 from ablations.spec import Spec
 from ablations.status import row
 from ablations.task_recipe import TaskRecipe
 from ablations.votes import on_present_samples, votes_table
-from bench.curation import axis_auc, cut_f1, kept_quality
 
 
 def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
@@ -47,7 +35,10 @@ def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
         metrics=spec.metrics,
         baseline=spec.baseline,
         family=spec.family,
-        arms=tuple(arm(name, spec, graph, store, tables, times) for name in spec.arms),
+        arms=tuple(
+            replace(arm(name, spec, graph, store, tables), seconds=run_seconds(name, spec, graph, times))
+            for name in spec.arms
+        ),
         seeds=spec.seeds,
         runs=tuple(run(name, seed, graph, store) for name, seed in spec.runs()),
         provenance=provenance(spec, graph, unlike_machines(graph, manifests)),
@@ -64,63 +55,6 @@ def collect(spec: Spec, graph: Graph, store: Store) -> AblationResult:
 def shared(graph: Graph, role: str) -> str:
     """The artifact that plays a role in the first run: for roles that all arms share."""
     return next(iter(graph.runs.values()))[role]
-
-
-def present(store: Store, key: str) -> Path | None:
-    """The artifact's folder if it is finished."""
-    return store.artifact(key) if store.has(key) else None
-
-
-class Tables:
-    """The clip table and the planted truth, read once; both None where curation is not done."""
-
-    def __init__(self, spec: Spec, graph: Graph, store: Store) -> None:
-        roles = next(iter(graph.runs.values()))  # the other tasks render their clips and curate nothing
-        corpus, curated = (present(store, roles[role]) if role in roles else None for role in ("corpus", "curate"))
-        self.clips = pl.read_parquet(curated / "clips.parquet") if curated else None
-        self.truth = pl.read_parquet(corpus / "truth.parquet") if corpus else None
-        self.curation = None
-        if curated and self.clips is not None and self.truth is not None:
-            scores = cut_f1(pl.read_parquet(curated / "transitions.parquet"), self.truth)
-            self.curation = Curation(
-                sources=self.clips["source"].n_unique(),
-                clips=self.clips.filter(pl.col("error").is_null()).height,
-                table=curated / "clips.parquet",
-                cut_f1={kind: entry["f1"] for kind, entry in scores.items()},
-                auc=axis_auc(self.clips, self.truth),
-            )
-
-    def quality(self, kept: list[str]) -> Mapping[str, float | None]:
-        """Precision and recall of a kept set against the truth; empty if that cannot be told."""
-        if self.clips is None or self.truth is None:
-            return {}
-        return kept_quality(self.clips, kept, self.truth)
-
-
-def arm(name: str, spec: Spec, graph: Graph, store: Store, tables: Tables, times: "Mapping[str, Spent]") -> Arm:
-    """One arm with its subset. A subset drawn anew for every seed is described by the first seed's."""
-    roles = graph.runs[name, spec.seeds[0]]
-    subset = present(store, roles["subset"]) if "subset" in roles else None
-    samples, finetuned = spec.arms[name].lengths
-    known = Arm(
-        name,
-        spec.overrides[name],
-        samples=samples,
-        finetuned=finetuned,
-        seconds=run_seconds(name, spec, graph, times),
-    )
-    if subset is None:
-        return known
-    funnel = read_json(subset / "funnel.json")
-    kept = pl.read_parquet(subset / "subset.parquet")["clip_id"].to_list()
-    quality = tables.quality(kept)
-    return replace(
-        known,
-        kept=len(kept),
-        funnel=tuple(FunnelStep(**step) for step in funnel["steps"]),
-        precision=quality.get("precision"),
-        recall=quality.get("recall"),
-    )
 
 
 TRAININGS = ("pretrain_videos", "train_phase")
@@ -148,6 +82,13 @@ def why_missing(key: str, graph: Graph, store: Store) -> str:
     unmade = [entry for entry in rows if entry.state != "done"]
     first = next((entry for entry in unmade if entry.state != "waiting"), unmade[0])
     return f"{first.stage} {first.state}" + (f": {first.error}" if first.error else "")
+
+
+def check_begun(result: AblationResult, store: Store, name: str, scale: str) -> None:
+    """Raise RunError where no run was begun: there is nothing to report on, not even a failure."""
+    if all(run.missing and run.missing.endswith(" waiting") and run.log is None for run in result.runs):
+        command = f"ablate run {name}" + ("" if scale == "laptop" else f" --scale {scale}")
+        raise RunError(f"none of the {len(result.runs)} runs of {result.name} is in {store.root}: first `{command}`")
 
 
 def ballots(spec: Spec, graph: Graph, store: Store) -> Ballots | None:

@@ -107,7 +107,7 @@ def _histogram(panel: Axes, axis: str, values: np.ndarray[Any, Any], findings: F
                 panel.axvline(step.threshold, color=style.colour, linestyle=("-", "--", "-.", ":")[place % 4])
     spike = counts.max() > 0.5 * counts.sum()
     panel.set_yscale("log" if spike else "linear")
-    panel.set_title(axis.replace("_", " ") + (" (log scale)" if spike else ""), loc="left")
+    panel.set_title(axis.replace("_", " ") + (" (log counts)" if spike else ""), loc="left")
     panel.tick_params(axis="y", which="both", left=False, labelleft=False)
     panel.spines["left"].set_visible(False)
     panel.xaxis.set_major_locator(MaxNLocator(4))

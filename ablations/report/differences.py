@@ -8,8 +8,17 @@ from ablations.plan import Graph
 def settings_of(graph: Graph, arm: str, seed: int) -> dict[str, object]:
     """Every setting of one run's stages, as `stage.name`; what its seed draws is left out."""
     roles = graph.runs[arm, seed]
-    every = {f"{role}.{key}": value for role, k in roles.items() for key, value in graph.nodes[k].settings.items()}
+    every = {
+        f"{role}.{key}": said(value) for role, k in roles.items() for key, value in graph.nodes[k].settings.items()
+    }
     return {name: value for name, value in every.items() if not name.endswith(".seed")}
+
+
+def said(value: object) -> object:
+    """A setting without what is left open in it: entries that are null."""
+    if isinstance(value, Mapping):
+        return {name: said(inner) for name, inner in value.items() if inner is not None}
+    return [said(inner) for inner in value] if isinstance(value, list) else value
 
 
 def differing(settings: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:

@@ -23,7 +23,7 @@ from ablations.report.findings import Findings
 from ablations.report.legend import legend
 from ablations.report.preference_figures import draw_elo
 from ablations.report.strips import draw_orbits, draw_strips
-from ablations.report.style import ArmStyle, shortened
+from ablations.report.style import ArmStyle, two_lines
 from ablations.report.trade_figures import draw_cost, draw_kept, draw_steps
 from ablations.report.training_figures import draw_loss, draw_noise
 from ablations.statistics import Interval
@@ -99,7 +99,10 @@ def draw_effects(findings: Findings) -> Figure | None:
         metrics = [metric for metric in metrics if metric == result.primary]
     if not metrics:
         return None
-    figure = Figure(figsize=(WIDTH, 0.35 + len(metrics) * (0.42 + 0.21 * rows)))
+    kinds = {metric: "primary" if metric == result.primary else "descriptive" for metric in metrics}
+    titles = {metric: two_lines(f"{findings.label(metric)} ({kind})", 34) for metric, kind in kinds.items()}
+    second = 0.1 * sum("\n" in title for title in titles.values())
+    figure = Figure(figsize=(WIDTH, 0.35 + second + len(metrics) * (0.42 + 0.21 * rows)))
     panels = figure.subplots(len(metrics), 1, squeeze=False)[:, 0]
     for metric, panel in zip(metrics, panels, strict=True):
         primary = metric == result.primary
@@ -114,9 +117,7 @@ def draw_effects(findings: Findings) -> Figure | None:
         panel.set_ylim(rows - 0.4, -0.6)
         panel.tick_params(axis="y", length=0)
         panel.xaxis.set_major_locator(MaxNLocator(4))
-        kind = "primary" if primary else "descriptive"
-        title = f"{shortened(findings.label(metric), 36)} ({kind})"
-        panel.set_title(title, loc="left")
+        panel.set_title(titles[metric], loc="left")
     panels[-1].set_xlabel(f"difference from {findings.styles[result.baseline].label}, paired by seed")
     return figure
 
@@ -158,8 +159,8 @@ def draw_scores(findings: Findings) -> Figure | None:
         panel.set_xlim(-0.6, len(result.arms) - 0.4)
         panel.set_xticks([])
         panel.yaxis.set_major_locator(MaxNLocator(4))
-        title = shortened(findings.label(metric), 26)
-        panel.set_title(title, loc="left", fontsize=7 if len(title) < 22 else 6)
+        title = two_lines(findings.label(metric), 26)
+        panel.set_title(title, loc="left", fontsize=7 if max(map(len, title.split("\n"))) < 22 else 6)
     legend(figure, findings)
     return figure
 

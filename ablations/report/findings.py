@@ -7,7 +7,7 @@ from ablations.report.by_clip import ClipDifference, clip_differences
 from ablations.report.preference import Preference, preference
 from ablations.report.result import AblationResult
 from ablations.report.style import arm_styles
-from ablations.report.wording import ARROWS, decimals, verdict
+from ablations.report.wording import ARROWS, decimals, identical, verdict
 from ablations.statistics import Comparison, PairedDifference, compare, measured, paired_difference
 
 
@@ -98,8 +98,20 @@ class Findings:
             return {self.result.baseline}
         return {arm for arm, word in words.items() if word == "better"}
 
+    @cached_property
+    def identical(self) -> set[str]:
+        """Arms whose every score is the baseline's to the bit, wherever both were measured."""
+        primary, zero = self.result.primary, dict.fromkeys(self.others, True)
+        for own in self.differences.values():
+            for arm, difference in own.items():
+                zero[arm] = zero[arm] and not any(difference.values)
+        return {arm for arm, same in zero.items() if same and self.differences[primary][arm].seeds}
+
     @property
     def verdicts(self) -> tuple[str, ...]:
         """One finding an arm, in words."""
         primary = self.result.primary
-        return tuple(verdict(c, self.name(primary), self.places(primary)) for c in self.comparisons.values())
+        return tuple(
+            identical(c) if arm in self.identical else verdict(c, self.name(primary), self.places(primary))
+            for arm, c in self.comparisons.items()
+        )

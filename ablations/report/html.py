@@ -13,7 +13,7 @@ from ablations.report.findings import Findings
 from ablations.report.gallery import Gallery
 from ablations.report.result import AblationResult
 from ablations.report.tables import Table
-from ablations.report.wording import number, percent
+from ablations.report.wording import number, percent, precise
 from ablations.statistics import Comparison
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def evidence(comparison: Comparison, places: int) -> tuple[str, ...]:
         return (
             d.arm,
             str(len(d.seeds)),
-            number(d.mean, places, signed=True),
+            precise(d.mean, places, signed=True),
             "–",
             "–",
             "–",
@@ -83,16 +83,16 @@ def evidence(comparison: Comparison, places: int) -> tuple[str, ...]:
             "–",
             comparison.verdict,
         )
-    low, high = (number(end, places, signed=True) for end in (interval.low, interval.high))
+    low, high = (precise(end, places, signed=True) for end in (interval.low, interval.high))
     settle = comparison.seeds_to_settle
     return (
         d.arm,
         str(len(d.seeds)),
-        number(d.mean, places, signed=True),
+        precise(d.mean, places, signed=True),
         f"[{low}, {high}] at {percent(interval.level)}",
         probability(d.p_value),
         probability(comparison.p_holm),
-        number(comparison.detectable, places),
+        precise(comparison.detectable, places),
         "–" if comparison.verdict != "inconclusive" else str(settle) if settle else "> 1000",
         comparison.verdict,
     )

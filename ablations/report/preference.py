@@ -22,13 +22,15 @@ class Preference:
     """
     What the votes say. `elo` and `bradley_terry` map a question (and, if there are several, `AGGREGATED`, first) to a
     frame indexed by arm with `rating`, `low` and `high`; a model that cannot rate is left out of `bradley_terry`, with
-    its reason in `lacking`. `wins` is the share won by the row's arm, `shown` the number of votes.
+    its reason in `lacking`. `tied` are the arms whose Elo has no interval since all their votes are ties. `wins` is the
+    share won by the row's arm, `shown` the number of votes.
     """
 
     questions: tuple[str, ...]
     elo: "Mapping[str, pd.DataFrame]"
     bradley_terry: "Mapping[str, pd.DataFrame]"
     lacking: tuple[str, ...]
+    tied: Mapping[str, tuple[str, ...]]
     wins: "pd.DataFrame"
     shown: "pd.DataFrame"
     alpha: Mapping[str, tuple[float | None, str | None]]
@@ -56,11 +58,13 @@ def preference(ballots: Ballots, arms: tuple[str, ...]) -> Preference | None:
         except ValueError as error:
             lacking.append(f"{name}: {error}")
     wins, shown = win_rates(table)
+    rated = {name: elo(part) for name, part in (whole | parts).items()}
     return Preference(
         questions=votes.questions,
-        elo={name: elo(part) for name, part in (whole | parts).items()},
+        elo=rated,
         bradley_terry=strengths,
         lacking=tuple(lacking),
+        tied={name: tuple(frame.attrs["tied"]) for name, frame in rated.items() if frame.attrs["tied"]},
         wins=wins,
         shown=shown,
         alpha={question: krippendorff_alpha(part) for question, part in parts.items()},

@@ -55,9 +55,10 @@ class FunnelStep:
 class Arm:
     """One variant. `overrides` is its diff to the recipe; `kept` its number of clips, null if that is not known.
 
-    `precision` and `recall` are those of the kept clips against the planted truth; `samples` is what one run trains on,
-    before it is `finetuned` on so many more, `seconds` the process time of all its stages, shared ones included (mean
-    over the seeds that are done).
+    `precision` and `recall` are those of the kept clips against the planted truth, the mean over seeds where these are
+    `drawn` anew for each; `samples` is what one run trains on, before it is `finetuned` on so many more (from
+    `finetuned_on` clips, null if not clips of its own), `seconds` the process time of all its stages, shared ones
+    included (mean over the seeds that are done). `idle`: why nothing is said of clips that it hardly trains on.
     """
 
     name: str
@@ -68,6 +69,9 @@ class Arm:
     recall: float | None = None
     samples: int | None = None
     finetuned: int = 0
+    finetuned_on: int | None = None
+    drawn: bool = False
+    idle: str | None = None
     seconds: float | None = None
 
     @property

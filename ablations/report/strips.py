@@ -1,5 +1,7 @@
 """Frame strips: one prompt or object and seed, a row of frames for the real clip and for every arm."""
 
+from textwrap import wrap
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,15 +18,17 @@ PROMPTS = 2
 MANY_ARMS = 3
 """More than that are shown with one prompt alone: all reports together are to stay below 25 MB."""
 FRAMES = 8
-LABEL, TITLE, TURN = 0.9, 0.22, 0.1
-"""Inches: names of rows, a group's title, the angles below it."""
+CHARACTERS, LONGEST = 66, 300
+"""In a line above a group, and in a prompt: longer ones lose their middle."""
+LABEL, TITLE, LINE, TURN = 0.9, 0.22, 0.1, 0.1
+"""Inches: names of rows, a group's title, each further line of it, the angles below it."""
 
 
 def draw_strips(findings: Findings) -> Figure | None:
     """Strips of the first prompts under the first seed that any arm was sampled with; null for orbits."""
     if elevations(findings.result, 1):
         return None
-    titles = [f"“{shortened(text, 60)}”" for text in prompts(findings.result, PROMPTS)]
+    titles = [f"“{shortened(text, LONGEST)}”" for text in prompts(findings.result, PROMPTS)]
     return _draw(findings, titles, azimuths=False)
 
 
@@ -42,16 +46,17 @@ def _draw(findings: Findings, titles: list[str], *, azimuths: bool) -> Figure | 
     if seed is None:
         return None
     titles = titles[: 1 if len(result.arms) > MANY_ARMS else None]
-    rows = _rows(findings, seed, len(titles), "truth" if azimuths else "real")
-    title_height = TITLE + (TURN if azimuths else 0)
-    height = len(titles) * (title_height + len(rows) * (WIDTH - LABEL) / FRAMES)
+    heads = [wrap(f"{title}, seed {seed}", CHARACTERS) for title in titles]
+    rows = _rows(findings, seed, len(heads), "truth" if azimuths else "real")
+    title_height = TITLE + LINE * (max(map(len, heads), default=1) - 1) + (TURN if azimuths else 0)
+    height = len(heads) * (title_height + len(rows) * (WIDTH - LABEL) / FRAMES)
     figure = Figure(figsize=(WIDTH, height), layout=PlaceHolderLayoutEngine(False, False))
-    panels = figure.subplots(len(titles) * len(rows), 1, squeeze=False)[:, 0].reshape(len(titles), len(rows))
+    panels = figure.subplots(len(heads) * len(rows), 1, squeeze=False)[:, 0].reshape(len(heads), len(rows))
     _place(panels, LABEL / WIDTH, title_height / height)
-    for clip, text in enumerate(titles):
+    for clip, lines in enumerate(heads):
         bounds = panels[clip, 0].get_position()
         above = 0.03 + (TURN if azimuths else 0)
-        figure.text(0.005, bounds.y1 + above / height, f"{shortened(text, 64)}, seed {seed}", fontsize=6)
+        figure.text(0.005, bounds.y1 + above / height, "\n".join(lines), fontsize=6, va="bottom")
         for place, view in enumerate(chosen(rows[0][2].shape[1]) if azimuths else ()):
             across = bounds.x0 + bounds.width * (place + 0.5) / FRAMES
             angle = f"{360 * view / rows[0][2].shape[1]:.0f}°"

@@ -10,6 +10,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES: tuple[Line, ...] = ("-", "--", "-.", ":")
 LONGEST = 24
+ARROWS = ("↓", "↑")
 SIGNS = "↓↑−–—…‘’“”≤≥"
 
 
@@ -49,6 +50,21 @@ def short_names(names: tuple[str, ...], longest: int = LONGEST) -> dict[str, str
 
 def shortened(text: str, longest: int) -> str:
     """`text` with its middle left out if it is too long, in characters that the figures' font has."""
-    text = "".join(c if (c.isprintable() and ord(c) < 0x500) or c in SIGNS else "?" for c in text)
-    half = (longest - 1) // 2
+    text, half = printable(text), (longest - 1) // 2
     return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
+
+
+def printable(text: str) -> str:
+    """`text` in characters that the figures' font has."""
+    return "".join(c if (c.isprintable() and ord(c) < 0x500) or c in SIGNS else "?" for c in text)
+
+
+def two_lines(text: str, longest: int) -> str:
+    """`text` in two lines of like length if it is longer, broken between words or before what stands in brackets."""
+    text = printable(text)
+    outside = [place for place in range(1, len(text)) if text[:place].count("[") == text[:place].count("]")]
+    breaks = [place for place in outside if text[place] in " [" and text[place + 1 : place + 2] not in ARROWS]
+    if len(text) <= longest or not breaks:
+        return shortened(text, longest)
+    place = min(breaks, key=lambda place: max(place, len(text) - place))
+    return f"{shortened(text[:place], longest)}\n{shortened(text[place:].strip(), longest)}"

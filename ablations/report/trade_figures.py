@@ -1,7 +1,7 @@
 """The primary metric against what it was bought with: training, clips, time."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from statistics import fmean
 
 from matplotlib.axes import Axes
@@ -11,9 +11,11 @@ from matplotlib.ticker import MaxNLocator
 from ablations.report.findings import Findings
 from ablations.report.legend import legend
 from ablations.report.result import Arm
-from ablations.report.style import shortened
+from ablations.report.style import two_lines
 
 WIDTH = 3.3
+TIMING_NOISE = 1.05
+"""Process times of equal work differ by up to this factor: no trade-off."""
 LENGTHS = ("pretrain_videos.samples", "finetune.samples", "finetune.continues")
 
 
@@ -28,7 +30,7 @@ def draw_steps(findings: Findings) -> Figure | None:
     lines = [arms for arms in groups.values() if len({_seen(arm) for arm in arms}) > 1]
     if not lines:
         return None
-    figure, panel = _empty(findings)
+    figure, panel = _empty(findings, [arm.name for arms in lines for arm in arms])
     for arms in lines:
         arms.sort(key=_seen)
         style, seen = findings.styles[arms[0].name], [_seen(arm) for arm in arms]
@@ -57,8 +59,10 @@ def draw_kept(findings: Findings) -> Figure | None:
 
 
 def draw_cost(findings: Findings) -> Figure | None:
-    """Process time of one run."""
+    """Process time of one run; null where the arms' differ by no more than timings of one arm do."""
     minutes = {arm.name: arm.seconds / 60 for arm in findings.result.arms if arm.seconds is not None}
+    if minutes and max(minutes.values()) < TIMING_NOISE * min(minutes.values()):
+        return None
     return _against(findings, minutes, "process time of a run, minutes")
 
 
@@ -68,7 +72,7 @@ def _against(findings: Findings, places: Mapping[str, float], label: str) -> Fig
     shown = {arm: place for arm, place in places.items() if values[arm]}
     if len(set(shown.values())) < 2:
         return None
-    figure, panel = _empty(findings)
+    figure, panel = _empty(findings, shown)
     for arm, place in shown.items():
         style = findings.styles[arm]
         panel.plot((place, place), (min(values[arm]), max(values[arm])), color=style.colour, linewidth=0.8)
@@ -77,11 +81,11 @@ def _against(findings: Findings, places: Mapping[str, float], label: str) -> Fig
     return figure
 
 
-def _empty(findings: Findings) -> tuple[Figure, Axes]:
-    """A figure with the primary metric upwards and the arms below."""
-    figure = Figure(figsize=(WIDTH, 1.9 + 0.16 * -(-len(findings.styles) // 2)))
+def _empty(findings: Findings, arms: Collection[str]) -> tuple[Figure, Axes]:
+    """A figure with the primary metric upwards and the arms that it shows below."""
+    figure = Figure(figsize=(WIDTH, 1.9 + 0.16 * -(-len(arms) // 2)))
     panel = figure.subplots()
-    panel.set_ylabel(shortened(findings.label(findings.result.primary), 26))
+    panel.set_ylabel(two_lines(findings.label(findings.result.primary), 26))
     panel.xaxis.set_major_locator(MaxNLocator(5))
-    legend(figure, findings)
+    legend(figure, findings, arms=arms)
     return figure, panel

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from math import floor, log10
 from statistics import median
 
-from ablations.statistics import Comparison, Direction, Interval
+from ablations.statistics import Comparison, Direction, Interval, Verdict
 
 MINUS = "\N{MINUS SIGN}"
+MOST_DECIMALS = 8
 ARROWS: dict[Direction, str] = {"lower": "↓", "higher": "↑"}
 
 
@@ -20,7 +21,7 @@ def decimals(spreads: Iterable[float | None], means: Iterable[float | None]) -> 
     if not known and not largest:
         return 2
     digits = 1 - floor(log10(median(known))) if known else 3 - floor(log10(largest))
-    return min(max(digits, 0), 8)
+    return min(max(digits, 0), MOST_DECIMALS)
 
 
 def four_digits(value: float | None) -> str:
@@ -37,32 +38,61 @@ def number(value: float | None, places: int, *, signed: bool = False) -> str:
     return sign + text
 
 
+def precise(value: float | None, places: int, *, signed: bool = False) -> str:
+    """A difference as `number`, but two significant digits of one that would round away: only a true zero is zero."""
+    if not value or float(f"{value:.{places}f}"):
+        return number(value, places, signed=signed)
+    digits = 1 - floor(log10(abs(value)))
+    if digits <= MOST_DECIMALS:
+        return number(value, digits, signed=signed)
+    return (MINUS if value < 0 else "+" if signed else "") + f"{abs(value):.1e}".replace("-", MINUS)
+
+
+def with_interval(mean: float, interval: Interval | None, places: int, mark: str = "") -> str:
+    """A difference with its sign, a mark and the interval if there is one: a table's cell."""
+    text = precise(mean, places, signed=True) + mark
+    if interval is None:
+        return text
+    return f"{text} [{precise(interval.low, places, signed=True)}, {precise(interval.high, places, signed=True)}]"
+
+
 def percent(share: float) -> str:
     """95 %, 97.5 %, 98.33 %: as many digits as needed, at most two."""
     return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
 
 
+WORDS: dict[Verdict, str] = {
+    "better": "{} beats {}",
+    "worse": "{} is worse than {}",
+    "inconclusive": "{} against {} is inconclusive",
+    "descriptive": "{} against {} is outside the family that the verdict covers",
+}
+
+
 def verdict(comparison: Comparison, metric: str, places: int) -> str:
     """The finding on one arm as a sentence or two."""
     difference, interval = comparison.difference, comparison.interval
-    arm, baseline = difference.arm, difference.baseline
+    judged = WORDS[comparison.verdict].format(difference.arm, difference.baseline)
     if difference.mean is None or interval is None:
-        return f"{arm} against {baseline} is inconclusive: {difference.reason}."
-    towards = "lower" if difference.mean < 0 else "higher"
-    seen = f"{metric} {towards} by {number(abs(difference.mean), places)}"
+        return f"{judged}: {difference.reason}."
+    seen = f"{metric} {'lower' if difference.mean < 0 else 'higher'} by {precise(abs(difference.mean), places)}"
     found = f"{percent(interval.level)} interval {span(interval, places)}"
-    evidence = f"({found}, {adjusted(comparison)}{pairs(comparison)})"
-    if comparison.verdict == "descriptive":
-        return f"{arm} against {baseline} is outside the family that the verdict covers: {seen} {evidence}."
-    if comparison.verdict == "inconclusive":
-        return f"{arm} against {baseline} is inconclusive: {seen} {evidence}. {resolution(comparison, places)}"
-    words = "beats" if comparison.verdict == "better" else "is worse than"
-    return f"{arm} {words} {baseline}: {seen} {evidence}."
+    sentence = f"{judged}: {seen} ({found}, {adjusted(comparison)}{pairs(comparison)})."
+    return f"{sentence} {resolution(comparison, places)}" if comparison.verdict == "inconclusive" else sentence
+
+
+def identical(comparison: Comparison) -> str:
+    """The finding on an arm that made what the baseline made."""
+    arm, baseline = comparison.difference.arm, comparison.difference.baseline
+    return (
+        f"{arm} cannot be told from {baseline}: their scores are identical to the bit in every metric "
+        f"({pairs(comparison)}), as when an arm changes a setting that nothing reads."
+    )
 
 
 def span(interval: Interval, places: int) -> str:
     """Both ends as sizes; where they lie on both sides of zero, each with its side."""
-    low, high = number(abs(interval.low), places), number(abs(interval.high), places)
+    low, high = precise(abs(interval.low), places), precise(abs(interval.high), places)
     if interval.low < 0 < interval.high:
         return f"from {low} lower to {high} higher"
     return f"{low} to {high}" if interval.low >= 0 else f"{high} to {low}"
@@ -82,9 +112,9 @@ def pairs(comparison: Comparison) -> str:
 
 def resolution(comparison: Comparison, places: int) -> str:
     """What this many seeds could have seen, and how many would settle an effect as large as the one seen."""
-    settle = comparison.seeds_to_settle
+    settle, seen = comparison.seeds_to_settle, precise(abs(comparison.difference.mean or 0), places)
     needed = f"about {settle} seeds" if settle else "more than 1000 seeds"
     return (
-        f"With {pairs(comparison)} a true difference of {number(comparison.detectable, places)} is found four times "
-        f"in five; one as small as the {number(abs(comparison.difference.mean or 0), places)} seen would take {needed}."
+        f"With {pairs(comparison)} a true difference of {precise(comparison.detectable, places)} is found four "
+        f"times in five; one as small as the {seen} seen would take {needed}."
     )

@@ -11,12 +11,20 @@ from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
 from ablations.report.figures import LOOK, WIDTH, Plot, save
-from ablations.report.style import BASELINE, COLOURS, shortened
+from ablations.report.style import BASELINE, COLOURS, shortened, two_lines
 from ablations.report.wording import ARROWS
 from ablations.search.study import DIRECTIONS, Study
 from ablations.search.winner import finished, front
+from bench.settings import METRICS
 
 FOUND, PRUNED = COLOURS[0], COLOURS[4]
+LABELS = {name: metric.label for name, metric in METRICS.items()} | {
+    "kept_f1": "F1 of kept clips",
+    "kept_precision": "precision of kept clips",
+    "kept_recall": "recall of kept clips",
+    "kept_share": "share of clips kept",
+}
+"""What reports call the objectives, and the columns of trials that are of the same kind."""
 
 
 def draw_search(study: Study, journal: optuna.Study, importance: Mapping[str, float], folder: Path) -> list[Plot]:
@@ -34,7 +42,7 @@ def draw_search(study: Study, journal: optuna.Study, importance: Mapping[str, fl
 
 def label(objective: str) -> str:
     """An objective with its direction."""
-    return f"{objective} {ARROWS[DIRECTIONS[objective]]}"
+    return f"{LABELS[objective]} {ARROWS[DIRECTIONS[objective]]}"
 
 
 def short(parameter: str) -> str:
@@ -61,7 +69,7 @@ def draw_history(study: Study, journal: optuna.Study, importance: Mapping[str, f
     if incumbent is not None:
         panel.axhline(incumbent.values[0], color=BASELINE, linestyle="--", label="incumbent")
     panel.set_xlabel("trial")
-    panel.set_ylabel(label(objective))
+    panel.set_ylabel(two_lines(label(objective), 26))
     panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     figure.legend(loc="outside lower center", ncols=4, columnspacing=1.0, handletextpad=0.4)
     return figure
@@ -76,13 +84,13 @@ def draw_importance(study: Study, journal: optuna.Study, importance: Mapping[str
     """Share of the spread among good trials that each parameter accounts for."""
     if not importance:
         return None
-    figure = Figure(figsize=(WIDTH, 0.5 + 0.2 * len(importance)))
+    figure = Figure(figsize=(WIDTH, 0.6 + 0.2 * len(importance)))
     panel = figure.subplots()
     names = list(importance)[::-1]
     panel.barh([short(name) for name in names], [importance[name] for name in names], color=FOUND)
     panel.set_xlim(0, 1)
-    wanted = study.file.objectives[0] if len(study.file.objectives) == 1 else "the front"
-    panel.set_xlabel(f"importance for {wanted}")
+    wanted = LABELS[study.file.objectives[0]] if len(study.file.objectives) == 1 else "the front"
+    panel.set_xlabel(two_lines(f"importance for {wanted}", 28))
     panel.tick_params(axis="y", length=0)
     return figure
 
@@ -100,7 +108,7 @@ def draw_front(study: Study, journal: optuna.Study, importance: Mapping[str, flo
         panel.plot(incumbent.values[0], incumbent.values[1], "D", color=BASELINE, label="incumbent")
         panel.legend()
     panel.set_xlabel(label(study.file.objectives[0]))
-    panel.set_ylabel(label(study.file.objectives[1]))
+    panel.set_ylabel(two_lines(label(study.file.objectives[1]), 26))
     return figure
 
 

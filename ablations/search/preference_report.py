@@ -90,7 +90,7 @@ def level_rows(rated: Rated) -> list[dict[str, Any]]:
     rows = []
     for arm, level in rated.axis.arms.items():
         known = rated.elo is not None and arm in rated.elo.index
-        found = dict(rated.elo.loc[arm]) if rated.elo is not None and known else {}
+        found = dict(rated.elo.loc[arm].dropna()) if rated.elo is not None and known else {}
         rows.append(
             {
                 "parameter": rated.axis.parameter,
@@ -125,7 +125,8 @@ def _levels(panel: Axes, rated: Rated) -> None:
     rows = [row for row in level_rows(rated) if row["elo"] is not None]
     for place, row in enumerate(rows):
         colour = BASELINE if row["incumbent"] else COLOURS[0]
-        panel.plot((place, place), (row["low"], row["high"]), color=colour)
+        if row["low"] is not None:
+            panel.plot((place, place), (row["low"], row["high"]), color=colour)
         panel.plot(place, row["elo"], "o" if row["incumbent"] else "s", color=colour)
     panel.set_xticks(range(len(rows)), [row["level"] for row in rows])
     panel.set_xlim(-0.6, len(rows) - 0.4)

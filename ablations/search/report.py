@@ -14,7 +14,7 @@ from ablations.report.collect import collect
 from ablations.report.findings import Findings
 from ablations.report.html import assets, environment
 from ablations.report.wording import four_digits, percent
-from ablations.search.figures import draw_search, short
+from ablations.search.figures import LABELS, draw_search, short
 from ablations.search.journal import counted, journal_path
 from ablations.search.parameters import shown
 from ablations.search.study import Study
@@ -43,7 +43,7 @@ def write_search_report(study: Study, journal: optuna.Study, store: Store, out: 
         importance=weights,
         front=[row(study, trial) for trial in front(study, journal)] if len(study.file.objectives) > 1 else [],
         rows=rows,
-        short=short,
+        heading=lambda column: LABELS.get(column) or short(column),
         journal=journal_path(study, store).name,
         revision=code_revision(),
         machine=machine(),
@@ -76,7 +76,7 @@ def sentences(study: Study, journal: optuna.Study) -> list[str]:
         return [*lines, "No trial met the constraint and has a value: nothing was found."]
     objective = study.file.objectives[0]
     point = ", ".join(f"{short(name)} {shown(value)}" for name, value in found.params.items())
-    best = f"Best by {objective}: trial {found.number} with {found.values[0]:.4g}, at {point}"
+    best = f"Best by {LABELS[objective]}: trial {found.number} with {found.values[0]:.4g}, at {point}"
     return [*lines, f"{best}; {against(study, journal, found)}", *spent(study, ended)]
 
 

@@ -30,8 +30,9 @@ def elo(votes: Any, k: float = 1, start: float = 1000, shuffles: int = 1000, see
 
     E₁ = 1/(1 + 10^((R₂ − R₁)/400)), R′ = R + K(S − E), every arm at `start` (Stable Video Diffusion, appendix on human
     evaluation). `votes` is a table as in `bench.preference.table`. Returns a data frame indexed by arm with `rating`,
-    `low` and `high`: the 95 % interval over other prompts and raters (`half_widths`), not over orders. Its `attrs` say
-    how many `votes` were counted and which raters were left out as `inattentive`.
+    `low` and `high`: the 95 % interval over other prompts and raters (`half_widths`), not over orders; NaN for the arms
+    that `attrs` calls `tied`. Its `attrs` also say how many `votes` were counted and which raters were left out as
+    `inattentive`.
 
     With K = 1 a rating moves by at most one point a vote: it is comparable between arms that were voted on equally
     often, and not between studies of different size.
@@ -41,8 +42,11 @@ def elo(votes: Any, k: float = 1, start: float = 1000, shuffles: int = 1000, see
     table = read_votes(votes)
     main, spread = np.random.SeedSequence(seed).spawn(2)
     points = _elo(table, _once(table), k, shuffles, np.random.default_rng(main))[0].mean(axis=0)
-    draws = np.random.default_rng(spread)
-    return _frame(table, start + points, half_widths(table, lambda w: _elo(table, w, k, REPEATED, draws), seed))
+    draws, tied = np.random.default_rng(spread), _tied(table)
+    half = half_widths(table, lambda w: _elo(table, w, k, REPEATED, draws), seed)
+    frame = _frame(table, start + points, np.where(tied, np.nan, half))
+    frame.attrs["tied"] = list(frame.index[tied])
+    return frame
 
 
 def bradley_terry(votes: Any, seed: int = 0) -> "pd.DataFrame":
@@ -60,6 +64,12 @@ def bradley_terry(votes: Any, seed: int = 0) -> "pd.DataFrame":
     frame = _frame(table, 1000 + rating, half_widths(table, lambda w: _bradley_terry(table, w, 1e-4), seed))
     frame.attrs["regularised"] = not _decided(_wins(table, _once(table))).all()
     return frame
+
+
+def _tied(votes: Votes) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+    """Arms that have ties alone: these move no rating, nor do made-up ones, and an interval would have no width."""
+    decided = votes.score != 0.5
+    return ~np.isin(np.arange(len(votes.arms)), [votes.left[decided], votes.right[decided]])
 
 
 def _once(votes: Votes) -> Floats:

@@ -7,11 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from ablations import cli
-from ablations.artifacts import Store
+from ablations.artifacts import Store, write_json
 from ablations.cli import app
 from ablations.errors import AblateError, DocumentError, PlanError, RunError
 from ablations.plan import plan
-from ablations.run import note_asked, results_folder, show_status, write_results
+from ablations.run import note_asked, results_folder, show_status, table_text, write_results
 from ablations.search.command import run_search
 from ablations.spec import HOME, load
 from ablations.status import standing
@@ -176,6 +176,24 @@ def test_a_report_is_not_replaced_by_one_of_nothing(tmp_path, monkeypatch):
     with pytest.raises(RunError, match=r"no run of data_curation is scored in .*; the report in .* is left as it is"):
         write_results("data_curation", "smoke", tmp_path / "results")
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["summary.json"]
+
+
+def test_a_report_of_nothing_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("ABLATE_STORE", str(tmp_path / "store"))
+    words = r"none of the 9 runs of data_curation is in .*store: first `ablate run data_curation --scale smoke`"
+    with pytest.raises(RunError, match=words):
+        write_results("data_curation", "smoke", tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+    with pytest.raises(RunError, match=words):
+        table_text("data_curation", "smoke", "markdown", (), ())
+
+
+def test_a_failure_alone_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setenv("ABLATE_STORE", str(tmp_path / "store"))
+    key = plan(load("data_curation", "smoke")).runs["unfiltered", 0]["corpus"]
+    status = {"state": "failed", "error": "disk full", "spent_s": 1.0}
+    write_json(Store().folder("status") / f"{key}.json", status)
+    assert "(corpus failed: disk full)" in table_text("data_curation", "smoke", "markdown", (), ()).replace("\\", "")
 
 
 def test_a_scale_that_is_only_planned_is_not_searched(tmp_path, monkeypatch):

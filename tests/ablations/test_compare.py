@@ -51,6 +51,8 @@ def test_runs_of_one_ablation(store):
     assert rows(differences)["data_curation:filtered"][0].startswith("−98.0 [")
     assert "Missing: data_curation:same_size_random, seeds 2 (not scored)." in table.notes
     assert "subset.keep" in rows(settings)
+    assert "None" not in "".join(rows(settings)["subset.keep"])
+    assert "'motion': {'drop_lowest': 0.25}" in rows(settings)["subset.keep"][1]
     assert not [name for name in rows(settings) if name.endswith(".seed")]
 
 

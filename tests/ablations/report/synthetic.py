@@ -90,6 +90,27 @@ def by_sigma(samples: int, draw: np.random.Generator) -> dict[str, float | None]
     return {**losses, "..-2": None, **({"2..": None} if samples % 400 else {})}
 
 
+def with_prompts(result: AblationResult, folder: Path, text: str) -> AblationResult:
+    """The same ablation, its clips said to be made from other captions."""
+    runs = []
+    for run in result.runs:
+        samples = folder / f"{run.arm}-{run.seed}"
+        samples.mkdir(parents=True)
+        (samples / "videos.safetensors").symlink_to(run.samples / "videos.safetensors")
+        (samples / "prompts.json").write_text(json.dumps([{"prompt": f"{i} {text}", "fps": 8} for i in range(12)]))
+        runs.append(replace(run, samples=samples))
+    return replace(result, runs=tuple(runs))
+
+
+def with_names(result: AblationResult, name: str) -> AblationResult:
+    """The same ablation, its metrics called `name`."""
+    runs = [
+        replace(run, scores={metric: replace(score, name=name) for metric, score in run.scores.items()})
+        for run in result.runs
+    ]
+    return replace(result, runs=tuple(runs))
+
+
 def as_orbits(result: AblationResult) -> AblationResult:
     """The same ablation, its clips said to be orbits."""
     folder = result.reference.with_name("orbits")

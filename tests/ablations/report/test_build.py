@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -158,6 +159,21 @@ def test_hostile_names_stay_text(ablation: AblationResult) -> None:
     assert page.tags.count("script") == 1
     assert "img" not in page.tags
     assert attack in page.shown
+
+
+def test_what_is_told_of_an_arms_clips_and_why_not(ablation: AblationResult) -> None:
+    unfiltered, filtered, drawn = ablation.arms
+    arms = (
+        unfiltered,
+        replace(filtered, kept=None, idle="video pretraining sees one batch"),
+        replace(drawn, drawn=True),
+    )
+    result = replace(ablation, arms=arms)
+    text = render(Findings(result), build_table(Findings(result)), [], None)
+    assert '<td title="video pretraining sees one batch">–</td><td>–</td>' in text
+    assert "against the planted truth, the mean over seeds where each draws its own." in text
+    assert "No clips are given for filtered: video pretraining sees one batch." in text
+    assert "the mean over seeds where" not in page_of(ablation).shown
 
 
 def test_one_seed_says_what_is_lacking(ablation: AblationResult) -> None:

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from synthetic import LONG, as_orbits, ballots, many, with_seeds, without
+from synthetic import LONG, as_orbits, ballots, many, with_names, with_prompts, with_seeds, without
 
 from ablations.report.figures import FIGURES, LOOK
 from ablations.report.findings import Findings
@@ -23,9 +23,11 @@ STATES = {
     "one seed": lambda result: with_seeds(result, 0),
     "failed arm": lambda result: without(result, "filtered"),
     "orbits": as_orbits,
+    "long names": lambda result: with_names(result, "zooming camera[tracked corners]"),
 }
 RISKS = [(name, "whole") for name in PLOTS] + [(name, "twenty") for name in ("effects", "strips", "funnel", "noise")]
 RISKS += [("effects", "one seed"), ("scores", "failed arm"), ("orbits", "orbits")]
+RISKS += [(name, "long names") for name in ("effects", "scores", "kept")]
 
 
 def texts(figure: Figure) -> list[tuple[str, mpl.transforms.Bbox]]:
@@ -122,6 +124,57 @@ def test_quality_is_set_against_what_is_kept_and_spent(ablation: AblationResult)
     assert drawn("cost", ablation) is None  # nothing is known of it
     timed = replace(ablation, arms=tuple(replace(arm, seconds=60.0 * n) for n, arm in enumerate(ablation.arms, 1)))
     assert drawn("cost", timed) is not None
+
+
+def test_names_of_metrics_are_whole_on_two_lines(ablation: AblationResult) -> None:
+    long = with_names(ablation, "zooming camera[tracked corners]")
+    figure, kept = drawn("scores", long), drawn("kept", long)
+    assert figure is not None
+    assert kept is not None
+    assert figure.axes[0].get_title(loc="left") == "zooming camera\n[tracked corners] ↓"
+    assert kept.axes[0].get_ylabel() == "zooming camera\n[tracked corners] ↓"
+
+
+CAPTION = "a small red square moves slowly to the left over a cloudy background of green and then comes back to it"
+
+
+def test_prompts_above_strips_are_whole(ablation: AblationResult, tmp_path: Path) -> None:
+    figure = drawn("strips", with_prompts(ablation, tmp_path, CAPTION))
+    assert figure is not None
+    first, second = [text for text in figure.texts if text.get_text()]
+    assert first.get_text().replace("\n", " ") == f"“0 {CAPTION}”, seed 0"
+    shown = dict(texts(figure))
+    assert max(box.x1 for box in shown.values()) < figure.bbox.width + 1
+    assert max(box.y1 for box in shown.values()) < figure.bbox.height + 1
+    panels = [axes.get_window_extent() for axes in figure.axes]
+    for text in (first, second):
+        box = shown[text.get_text()]
+        assert all(box.y0 > panel.y1 - 1 or box.y1 < panel.y0 + 1 for panel in panels)
+
+
+def test_what_takes_equally_long_is_no_trade_off(ablation: AblationResult) -> None:
+    def after(*seconds: float) -> Figure | None:
+        arms = (replace(arm, seconds=s) for arm, s in zip(ablation.arms, seconds, strict=True))
+        return drawn("cost", replace(ablation, arms=tuple(arms)))
+
+    assert after(600.0, 611.0, 628.0) is None
+    assert after(600.0, 611.0, 640.0) is not None
+
+
+def test_an_arm_of_which_no_clips_are_told_is_not_set_against_its_share(ablation: AblationResult) -> None:
+    arms = (ablation.arms[0], ablation.arms[1], replace(ablation.arms[2], kept=None, idle="it sees one batch"))
+    figure = drawn("kept", replace(ablation, arms=arms))
+    assert figure is not None
+    assert len({float(line.get_xdata()[0]) for line in figure.axes[0].lines}) == 2  # type: ignore[index]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["unfiltered", "filtered"]
+
+
+def test_logarithmic_counts_are_called_so(ablation: AblationResult) -> None:
+    figure = drawn("histograms", ablation)
+    assert figure is not None
+    titles = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    assert titles["text area (log counts)"].get_yscale() == "log"
+    assert titles["text area (log counts)"].get_xscale() == "linear"
 
 
 @pytest.mark.slow

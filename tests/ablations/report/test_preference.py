@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 from synthetic import ballots
 
@@ -44,6 +45,18 @@ def test_every_format_has_the_ratings(voted: AblationResult) -> None:
 def test_one_question_needs_no_aggregate(ablation: AblationResult) -> None:
     one = replace(ablation, ballots=ballots(questions=("visual quality",)))
     assert build_table(Findings(one)).panels[-1].header[1:3] == ("Elo, visual quality", "Bradley–Terry, visual quality")
+
+
+def test_an_arm_of_ties_alone_has_no_interval_and_the_reason(ablation: AblationResult) -> None:
+    whole = ballots(questions=("visual quality",))
+    third = pl.col("left").eq("same_size_random") | pl.col("right").eq("same_size_random")
+    even = whole.votes.with_columns(score=pl.when(third).then(0.5).otherwise("score"))
+    table = build_table(Findings(replace(ablation, ballots=replace(whole, votes=even))))
+    assert [" [" in row[1].text for row in table.panels[-1].rows] == [True, True, False]
+    assert (
+        "No interval of Elo, visual quality, of same_size_random: all votes are ties, which move no rating."
+        in table.notes
+    )
 
 
 def test_votes_of_inattentive_raters_alone_are_none(ablation: AblationResult) -> None:

@@ -42,6 +42,11 @@ def test_caption_says_what_was_measured_with_what(ablation: AblationResult) -> N
         assert fact in caption
 
 
+def test_the_note_on_clusters_is_true_of_every_task(ablation: AblationResult) -> None:
+    (note,) = (note for note in build_table(Findings(ablation)).notes if note.startswith("Clip by clip"))
+    assert "what one held-out video gives (its caption, frames or views)" in note
+
+
 def test_bold_only_where_the_verdict_allows(ablation: AblationResult) -> None:
     def bold(result: AblationResult) -> list[tuple[str, int]]:
         panel = build_table(Findings(result)).panels[0]
@@ -83,6 +88,23 @@ def test_nothing_measured_is_still_a_table(ablation: AblationResult) -> None:
     assert table.panels[0].header[2:] == ablation.metrics
     assert all("inconclusive" in sentence for sentence in table.verdicts)
     assert rows(runs_csv(Findings(result)))[0]["missing"] == "pretrain_videos failed: loss is nan"
+
+
+def test_an_arm_with_the_baselines_scores_is_said_to_be_identical(ablation: AblationResult) -> None:
+    def scored(metrics: tuple[str, ...]) -> Findings:
+        runs = [
+            replace(run, scores={**run.scores, **{m: ablation.run("unfiltered", run.seed).scores[m] for m in metrics}})
+            if run.arm == "filtered"
+            else run
+            for run in ablation.runs
+        ]
+        return Findings(replace(ablation, runs=tuple(runs)))
+
+    assert Findings(ablation).identical == set()
+    assert "identical to the bit" in scored(ablation.metrics).verdicts[0]
+    assert "nothing is known of its spread" in scored(("fvd",)).verdicts[0]  # another metric tells them apart
+    lost = without(replace(ablation, metrics=("fvd",)), "filtered")
+    assert Findings(lost).identical == set()
 
 
 def test_markdown_shows_names_as_they_stand(ablation: AblationResult) -> None:

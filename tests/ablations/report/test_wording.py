@@ -1,7 +1,7 @@
 import pytest
 
-from ablations.report.wording import decimals, number, percent, verdict
-from ablations.statistics import compare
+from ablations.report.wording import decimals, identical, number, percent, precise, verdict, with_interval
+from ablations.statistics import Interval, compare
 
 BASE = {0: 10.0, 1: 12.0, 2: 11.0}
 
@@ -16,6 +16,23 @@ def test_number(value: float | None, places: int, text: str) -> None:
 
 def test_signs() -> None:
     assert [number(v, 1, signed=True) for v in (1.0, -1.0, 0.01)] == ["+1.0", "−1.0", "0.0"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"), (0.0, "0.0000"), (-0.3, "−0.3000"), (0.00006, "+0.0001"), (0.0000123, "+0.000012"),
+        (-0.00004, "−0.000040"), (9.96e-6, "+0.0000100"), (-1.26e-12, "−1.3e−12"),
+    ],
+)  # fmt: skip
+def test_a_difference_never_rounds_away(value: float | None, text: str) -> None:
+    assert precise(value, 4, signed=True) == text
+
+
+def test_nor_do_the_ends_of_its_interval() -> None:
+    interval = Interval(-0.0000031, 0.25, 0.95)
+    assert with_interval(0.00002, interval, 3, "*") == "+0.000020* [−0.0000031, +0.250]"
+    assert with_interval(0.0, None, 3) == "0.000"
 
 
 @pytest.mark.parametrize(
@@ -71,3 +88,27 @@ def test_sentence_of_an_arm_outside_the_family_claims_nothing() -> None:
     sentence = verdict(compare(scores, "base", "lower", family=["arm"])["other"], "FVD", 1)
     assert sentence.startswith("other against base is outside the family that the verdict covers: FVD ")
     assert "Holm" not in sentence
+
+
+def test_sentence_of_an_arm_outside_the_family_without_an_interval_claims_nothing_either() -> None:
+    scores = {"base": BASE, "arm": {0: 9.0, 1: 9.5, 2: 9.1}, "other": {0: 8.0}}
+    sentence = verdict(compare(scores, "base", "lower", family=["arm"])["other"], "FVD", 1)
+    assert sentence == (
+        "other against base is outside the family that the verdict covers: only one seed has both arms; a verdict "
+        "needs two."
+    )
+
+
+def test_sentence_of_a_difference_too_small_for_the_columns_digits() -> None:
+    arm = {seed: value + tiny for (seed, value), tiny in zip(BASE.items(), (1e-5, -1e-5, 2e-5), strict=True)}
+    sentence = verdict(compare({"base": BASE, "arm": arm}, "base", "lower")["arm"], "LPIPS", 4)
+    assert "higher by 0.0000067 (95 % interval from 0.000031 lower to 0.000045 higher" in sentence
+    assert "0.0000 " not in sentence
+    assert "as small as the 0.0000067 seen" in sentence
+
+
+def test_sentence_of_an_arm_that_made_the_same() -> None:
+    sentence = identical(compare({"base": BASE, "arm": BASE}, "base", "lower")["arm"])
+    assert sentence.startswith(
+        "arm cannot be told from base: their scores are identical to the bit in every metric (3 "
+    )

@@ -3,7 +3,9 @@ import csv
 import pytest
 from worlds import SUBSETS, TRAINED
 
+from ablations.search.figures import LABELS, label
 from ablations.search.report import write_search_report
+from ablations.search.study import DIRECTIONS
 from ablations.search.winner import winner, write_final_spec
 from ablations.spec import load
 
@@ -22,7 +24,7 @@ def test_a_page_with_history_importance_and_every_trial(play, tmp_path):
     assert [row["trial"] for row in rows] == [str(trial.number) for trial in journal.get_trials()]
     assert {path.name for path in (out / "figures").iterdir()} >= {"history.png", "history.pdf", "importance.png"}
     best = winner(game.study, journal)
-    assert f"Best by fvd: trial {best.number} with {best.values[0]:.4g}" in page
+    assert f"Best by FVD[i3d-k400]: trial {best.number} with {best.values[0]:.4g}" in page
     assert "against the incumbent" in page
     assert "only retraining with fresh seeds can tell" in page
     assert "16 trials" in page
@@ -37,6 +39,15 @@ def test_a_front_has_its_figure_and_table(play, tmp_path):
     out, page, _ = written(game, game.run(), tmp_path)
     assert (out / "figures" / "front.png").exists()
     assert "No other trial beats these in every objective." in page
+    for name in ("F1 of kept clips", "share of clips kept"):
+        assert f">{name}</th>" in page
+    assert "kept_share" not in page.partition("Study text")[0]
+
+
+def test_figures_call_objectives_as_all_reports_do():
+    assert label("fvd") == "FVD[i3d-k400] ↓"
+    assert label("kept_precision") == "precision of kept clips ↑"
+    assert LABELS.keys() == DIRECTIONS.keys()
 
 
 def test_nothing_found_is_said(play, tmp_path):

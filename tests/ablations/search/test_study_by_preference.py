@@ -124,12 +124,17 @@ def test_null_is_no_filter_and_the_same_run_as_an_arm_without_one(store, tmp_pat
 
 
 def test_equal_values_tie(axes, store, tmp_path):
-    _, (motion, _) = axes()
+    study, (motion, _) = axes(TEXT.replace("rater: votes", "rater: toy_clip_score"))
     graph = plan(load_spec(str(motion.spec), "smoke"))
     for roles in graph.runs.values():
         path = store.artifact(roles["score"]) / "per_clip.parquet"
         pl.read_parquet(path).with_columns(value=pl.lit(1.0)).write_parquet(path)
     assert set(automatic_votes("toy_clip_score", graph, store)["score"]) == {0.5}
+    rated = rate(study, motion, store)
+    assert {(row["elo"], row["low"], row["high"]) for row in level_rows(rated)} == {(1000, None, None)}
+    page = write_preference_report(study, store, [rated], tmp_path / "out", None).read_text()
+    assert "[1000, 1000]" not in page
+    assert "[nan" not in page
 
 
 def test_what_an_earlier_winner_came_to_goes_when_the_incumbent_wins(axes, tmp_path):

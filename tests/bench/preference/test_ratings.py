@@ -119,6 +119,15 @@ def test_an_arm_that_always_wins_has_a_finite_rating_with_width():
     assert not bradley_terry(votes(STRENGTHS)).attrs["regularised"]
 
 
+def test_an_arm_of_ties_alone_has_no_elo_interval():
+    table = {"left": ["a"] * 6 + ["c"], "right": ["b"] * 6 + ["a"], "score": [1, 1, 0, 1, 1, 0, 0.5]}
+    frame = elo(table)
+    assert frame.attrs["tied"] == ["c"]
+    assert frame.loc["c", ["low", "high"]].isna().all()
+    assert (frame.loc[["a", "b"], "high"] - frame.loc[["a", "b"], "low"] > 1).all()
+    assert elo(votes(STRENGTHS)).attrs["tied"] == []
+
+
 def test_arms_without_a_chain_of_votes_cannot_be_compared():
     table = {"left": ["a", "c"], "right": ["b", "d"], "score": [1, 0]}
     with pytest.raises(ValueError, match=r"no votes connect these arms.*a, b \| c, d"):
