@@ -15,9 +15,11 @@ import errno
 import fcntl
 import hashlib
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import polars as pl
 
@@ -38,6 +40,8 @@ from svd_core.training.phase import train_phase, write_generation, write_whole
 ORIGIN = "origin"
 """A digest of the clips that records were made of."""
 
+LOOK_EVERY_S = 1.0
+
 Tell = Callable[[str], Progress]
 """Names the work that begins and answers with its listener."""
 
@@ -49,7 +53,7 @@ def run_training(recipe: TrainingRecipe, out: Path, execution: Execution, tell: 
             if execution.rank == 0:
                 _check_named(recipe, out)
                 out.mkdir(parents=True, exist_ok=True)
-                ending.enter_context(_alone(out))
+                ending.enter_context(_alone(out, tell))
                 _same_recipe(recipe, out / "recipe.json")
                 with flags_restored():
                     _prepare(recipe, out, tell)
@@ -88,20 +92,29 @@ def _train(recipe: TrainingRecipe, out: Path, execution: Execution, tell: Tell) 
 
 
 @contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Within, no other command trains under `out`, which would write every line twice. Raises ValueError.
+def _alone(out: Path, tell: Tell) -> Iterator[None]:
+    """Wait until no other command trains under `out`, which would write every line twice; then none does, within.
 
-    The lock ends with its process, however that ends. A file system that knows no locks has none.
+    The lock ends with its process, however that ends, or soon after on a node that is lost.
     """
     with (out / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"{out}: another command trains this run just now") from error
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
-                raise
+        if not _locked(lock):
+            tell(f"{out}: another command trains this run; going on when that ends")
+        while not _locked(lock):
+            time.sleep(LOOK_EVERY_S)
         yield
+
+
+def _locked(file: IO[str]) -> bool:
+    """Whether this process has the lock of a file now. A file system that knows no locks gives it to all."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+            raise
+    return True
 
 
 def _check_named(recipe: TrainingRecipe, out: Path) -> None:

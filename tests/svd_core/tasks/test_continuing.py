@@ -11,8 +11,10 @@ from tiny_recipes import PHASES, copied, tiny_recipe
 
 from svd_core.models.checkpoints import CheckpointError
 from svd_core.models.inflation import NotInflatable
+from svd_core.progress import Progress, silent
 from svd_core.tasks.networks import LORA_FILE
 from svd_core.tasks.settings import TrainingRecipe
+from svd_core.training import phases
 from svd_core.training.execution import Execution
 from svd_core.training.phases import run_training
 
@@ -41,12 +43,22 @@ def test_what_a_run_began_with_must_be_readable(tmp_path: Path) -> None:
         run_training(tiny_recipe(*PHASES), tmp_path, Execution())
 
 
-def test_two_commands_do_not_train_one_run(tmp_path: Path) -> None:
+def test_a_second_command_waits_for_the_first(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied(trained, tmp_path, "clips", "encoders", "records", "00-images", "01-videos")
+    monkeypatch.setattr(phases, "LOOK_EVERY_S", 0.0)
+    told = []
     with (tmp_path / "lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(ValueError, match="another command trains this run just now"):
-            run_training(tiny_recipe(PHASES[1]), tmp_path, Execution())
-    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+        def tell(name: str) -> Progress:
+            told.append(sorted(path.name for path in tmp_path.glob("recipe.json")))
+            if "another command trains this run" in name:
+                fcntl.flock(other, fcntl.LOCK_UN)
+            return silent
+
+        run_training(tiny_recipe(*PHASES[:2]), tmp_path, Execution(), tell)
+    assert told[0] == []
+    assert (tmp_path / "recipe.json").is_file()
 
 
 def test_clips_that_change_in_mid_training_are_refused(trained: Path, tmp_path: Path) -> None:
