@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from ablations.commands.options import SlurmCluster
-from ablations.errors import AblateError
 
 app = typer.Typer()
 
@@ -37,6 +36,7 @@ def curate(
 ) -> None:
     """Cut, score and shard your own videos. The same command again continues, or takes up what was added."""
     from ablations.curate import curate, curate_share, score, submit
+    from ablations.errors import AblateError
 
     annotations = {"aesthetics": aesthetics, "alignment": alignment, "captions": captions}
     cutting = {

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from ablations.commands.options import FormatName, Out, Scale, SpecName, TableFormat
-from ablations.errors import AblateError
 
 app = typer.Typer()
 
@@ -23,6 +22,7 @@ def report(
     metrics: Annotated[str, typer.Option(help="Show these metrics only, comma-separated, and the primary one.")] = "",
 ) -> None:
     """Write the report again from what the store holds; missing runs are named in it."""
+    from ablations.errors import AblateError
     from ablations.run import table_text, write_results
 
     if format_name and out:

@@ -59,7 +59,7 @@ def test_trained_in_rungs_then_retrained_against_the_incumbent(ablate, smoke_sto
     assert done.returncode == 0, done.stdout + done.stderr
     results = smoke_store / "results" / "trained-smoke"
     page = (results / "report.html").read_text()
-    assert "Best by fd_vgg16" in page
+    assert "Best by FD[vgg16]" in page
     assert (results / "figures" / "history.png").stat().st_size > 0
     found = trials(smoke_store, "trained")
     assert {trial.state for trial in found} <= {TrialState.COMPLETE, TrialState.PRUNED}
