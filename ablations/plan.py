@@ -158,7 +158,7 @@ def check_folders(graph: Graph) -> None:
         try:
             if node.stage == "curated":
                 views[node.key] = choose_clips(CuratedSettings.model_validate(node.settings))
-            if node.stage == "subset" and (view := node.parents["curate"]) in views:
+            if node.stage == "subset" and (view := node.parents.get("curate", "")) in views:
                 where = f"a subset of {graph.nodes[view].settings['folder']}: "
                 choose_subset(SubsetSettings.model_validate(node.settings), views[view])
             if node.stage == "held_out":
