@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints
 
 from ablations.checks import check, check_alike, check_metrics, check_name, check_read
-from ablations.document import Document, Origins, validate
+from ablations.document import Document, validate
 from ablations.errors import AblateError, nearest
 from ablations.recipe import AnyRecipe, Override, absolute, build, is_task, merged, overrides, sizes
 from ablations.stages import STAGES, check_stages
@@ -192,11 +192,11 @@ def resolve(
 ) -> AnyRecipe:
     """The full recipe of one arm: recipe, then scale, then the arm's own overrides."""
 
-    def values(name: str) -> tuple[dict[str, Any], Origins]:
-        layers = overrides(document, ("arms", name), file.arms[name], recipe)
-        return merged(recipe, scale + [absolute(layer, base) for layer in layers])
+    def layers(name: str) -> list[Override]:
+        return [absolute(layer, base) for layer in overrides(document, ("arms", name), file.arms[name], recipe)]
 
-    data, origins = values(arm)
+    own = layers(arm)
+    data, origins = merged(recipe, scale + own)
     if file.arms[arm]:
         origins = {**origins, (): (document, ("arms", arm))}  # what holds between stages, and no longer does
     others = [name for name in file.arms if name != arm]
@@ -206,12 +206,12 @@ def resolve(
             other, place = sample["match"], ("arms", arm, ".".join((*at, "sample")), "match")
             if other not in others:
                 raise document.error(place, f"unknown arm {other!r}; {nearest(other, others)}")
-            subset = inside(values(other)[0], at)
+            subset = inside(merged(recipe, scale + layers(other))[0], at)
             if subset.get("sample"):
                 raise document.error(place, f"arm {other!r} is itself a random sample; match an arm that filters")
             sample["match"] = subset.get("keep", {})
     result = build(scored(data, metrics), origins)
-    check_read(overrides(document, ("arms", arm), file.arms[arm], recipe), result)
+    check_read(own, result)
     return result
 
 

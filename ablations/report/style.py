@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ablations.report.wording import ARROWS
+
 Line = Literal["-", "--", "-.", ":"]
 
 BASELINE = "#555555"
@@ -10,7 +12,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES: tuple[Line, ...] = ("-", "--", "-.", ":")
 LONGEST = 24
-ARROWS = ("↓", "↑")
 SIGNS = "↓↑−–—…‘’“”≤≥"
 
 
@@ -63,7 +64,7 @@ def two_lines(text: str, longest: int) -> str:
     """`text` in two lines of like length if it is longer, broken between words or before what stands in brackets."""
     text = printable(text)
     outside = [place for place in range(1, len(text)) if text[:place].count("[") == text[:place].count("]")]
-    breaks = [place for place in outside if text[place] in " [" and text[place + 1 : place + 2] not in ARROWS]
+    breaks = [place for place in outside if text[place] in " [" and text[place + 1 : place + 2] not in ARROWS.values()]
     if len(text) <= longest or not breaks:
         return shortened(text, longest)
     place = min(breaks, key=lambda place: max(place, len(text) - place))

@@ -15,6 +15,9 @@ from svd_core.curation.rules import Mask, Rule, resolve
 from svd_core.curation.settings import Keep
 from svd_core.curation.table import Batch, Batches, in_memory
 
+Entry = dict[str, object]
+"""What one predicate of a funnel removes; see `Funnel.entries`."""
+
 
 @dataclass
 class Funnel:
@@ -44,10 +47,10 @@ class Funnel:
         self.clips += remaining.size
         return remaining
 
-    def entries(self) -> list[dict[str, object]]:
+    def entries(self) -> list[Entry]:
         """One entry a rule, in order."""
         remaining = self.clips
-        entries: list[dict[str, object]] = []
+        entries: list[Entry] = []
         for rule, alone, in_sequence in zip(self.rules, self.alone, self.in_sequence, strict=True):
             remaining -= in_sequence
             entries.append(
@@ -73,15 +76,18 @@ def sift(batches: Batches, keep: Keep) -> tuple[Funnel, Iterator[tuple[Batch, Ma
     return funnel, ((batch, funnel.add(batch)) for batch in batches(columns))
 
 
-def kept(table: pl.DataFrame, keep: Keep) -> Mask:
-    """Rows of `table` (columns `clip_id` and the axes) that pass every predicate of `keep`."""
-    _, sifted = sift(in_memory(table), keep)
-    return np.concatenate([np.zeros(0, dtype=bool), *(mask for _, mask in sifted)])
-
-
-def funnel(table: pl.DataFrame, keep: Keep) -> list[dict[str, object]]:
-    """One entry a predicate, in order: what it removes alone, and what is left for it to remove in sequence."""
+def judged(table: pl.DataFrame, keep: Keep) -> tuple[Mask, list[Entry]]:
+    """Rows of `table` (columns `clip_id` and the axes) that pass all of `keep`, and the funnel's entries."""
     counted, sifted = sift(in_memory(table), keep)
-    for _ in sifted:
-        pass
-    return counted.entries()
+    mask = np.concatenate([np.zeros(0, dtype=bool), *(part for _, part in sifted)])
+    return mask, counted.entries()
+
+
+def kept(table: pl.DataFrame, keep: Keep) -> Mask:
+    """Rows of `table` that pass every predicate of `keep`."""
+    return judged(table, keep)[0]
+
+
+def funnel(table: pl.DataFrame, keep: Keep) -> list[Entry]:
+    """One entry a predicate, in order: what it removes alone, and what is left for it to remove in sequence."""
+    return judged(table, keep)[1]

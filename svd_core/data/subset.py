@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from svd_core.curation.filters import funnel, kept, sift
+from svd_core.curation.filters import Entry, judged, sift
 from svd_core.curation.rules import NoScore, id_hash
 from svd_core.curation.settings import Keep, SubsetSettings
 from svd_core.curation.table import on_disk, read_clips, write_table
-
-Entry = dict[str, object]
-"""One predicate of a funnel; see svd_core.curation.filters."""
+from svd_core.files import write_whole
 
 
 def make_subset(settings: SubsetSettings, curated: Path, out: Path) -> None:
@@ -33,7 +31,7 @@ def choose_subset(settings: SubsetSettings, clips: pl.DataFrame) -> tuple[pl.Dat
     that separates quality from size. Drawn by a hash of (seed, clip id), it knows neither rows nor scores. Raises
     ValueError when nothing is kept, or fewer clips than the sample needs.
     """
-    mask, entries = kept(clips, settings.keep), funnel(clips, settings.keep)
+    mask, entries = judged(clips, settings.keep)
     if not mask.any():
         raise ValueError(f"keep: {_why_none(clips.height, entries)}")
     subset = clips.filter(pl.Series(mask, dtype=pl.Boolean)).select("clip_id")
@@ -82,9 +80,7 @@ def write_subset(keep: Keep, table: Path, out: Path) -> dict[str, object]:
 
 def _write_funnel(report: dict[str, object], out: Path) -> None:
     """`funnel.json` comes last: it says that the subset is there."""
-    half_written = out / "funnel.json.half"
-    half_written.write_text(json.dumps(report, indent=1) + "\n")
-    half_written.replace(out / "funnel.json")
+    write_whole(out / "funnel.json", json.dumps(report, indent=1) + "\n")
 
 
 def read_subset(path: Path) -> list[str]:
@@ -93,9 +89,10 @@ def read_subset(path: Path) -> list[str]:
 
 
 def _sample(subset: pl.DataFrame, clips: pl.DataFrame, match: Keep, seed: int) -> tuple[pl.DataFrame, Entry]:
-    size = int(kept(clips, match).sum())
+    matched, entries = judged(clips, match)
+    size = int(matched.sum())
     if not size:
-        raise ValueError(f"sample.match: {_why_none(clips.height, funnel(clips, match))}")
+        raise ValueError(f"sample.match: {_why_none(clips.height, entries)}")
     if size > subset.height:
         raise ValueError(f"sample.match keeps {size} clips, but only {subset.height} pass `keep` to draw them from")
     drawn = sorted(subset["clip_id"], key=lambda clip_id: id_hash(clip_id, f"sample-{seed}"))[:size]

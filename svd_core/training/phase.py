@@ -22,6 +22,7 @@ from torch import nn
 
 from svd_core.data.records import ReadAhead, Records
 from svd_core.diffusion import DiscreteSchedule
+from svd_core.files import write_whole
 from svd_core.models.adaptation import WRAPPED, MaskedFrames, add_lora, lora_weights, train_only_time_embedding
 from svd_core.models.inflation import is_new
 from svd_core.progress import Progress, silent
@@ -128,13 +129,6 @@ def write_generation(folder: Path, generation: GenerationSettings) -> None:
 
 def _as_text(config: dict[str, Any]) -> str:
     return json.dumps(config, indent=1, sort_keys=True) + "\n"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file in whose place there is never half of it."""
-    half = path.with_suffix(".half")
-    half.write_text(text)
-    half.replace(path)
 
 
 def _save_average(network: nn.Module, folder: Path) -> None:

@@ -29,13 +29,14 @@ from svd_core.data.rendered import render_clips
 from svd_core.data.windows import read_clip_table
 from svd_core.device import flags_restored
 from svd_core.encoders.conditioners import make_conditioners
+from svd_core.files import write_whole
 from svd_core.models.checkpoints import locate
 from svd_core.models.video_autoencoder import make_autoencoder
 from svd_core.progress import Progress, silent
 from svd_core.tasks.networks import check_start, start_folder
 from svd_core.tasks.settings import TOLD, Bases, Phase, TrainingRecipe
 from svd_core.training.execution import Execution
-from svd_core.training.phase import train_phase, write_generation, write_whole
+from svd_core.training.phase import train_phase, write_generation
 
 ORIGIN = "origin"
 """A digest of the clips that records were made of."""
